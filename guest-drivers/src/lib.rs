@@ -1,0 +1,2 @@
+//! What a guest kernel links to use the paravirtual devices of the VMM.
+#![no_std]

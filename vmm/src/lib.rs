@@ -1,0 +1,33 @@
+//! Trapeze: a machine-mode VMM for RISC-V machines without the H extension.
+//!
+//! The house, from the door to the cellar:
+//!
+//! ```text
+//!   hw        the real machine: boot, world switch, real CSRs and devices
+//!    │  run(&mut vcpu) -> trap          (only here is assembly or MMIO)
+//!   machine   guests, vCPUs and the one loop: exit in, effects out
+//!    ├─ vcpu    the virtual hart: CSRs, traps, privileged instructions
+//!    ├─ decode  instructions that can trap, loads and stores
+//!    ├─ mmu     guest page walk, shadow page tables
+//!    ├─ bus     the guest-physical address map: RAM or which device
+//!    │   └─ dev, virtio, disk    devices as register machines
+//!    ├─ sbi     the firmware a guest kernel calls
+//!    └─ load, fdt                images in, device tree out
+//! ```
+//!
+//! Everything but `hw` is pure: it compiles and is tested on the host.
+#![cfg_attr(target_os = "none", no_std)]
+
+extern crate alloc;
+
+pub mod addr;
+pub mod decode;
+pub mod dev;
+pub mod disk;
+pub mod fdt;
+pub mod load;
+pub mod mem;
+pub mod mmu;
+pub mod sbi;
+pub mod vcpu;
+pub mod virtio;

@@ -1,0 +1,274 @@
+//! Guest RAM: one contiguous host range per guest.
+//!
+//! The guest's harts and real devices change this memory at any moment, so
+//! no Rust reference to it exists: each access is a single atomic or a
+//! volatile copy through a pointer, after a bounds check. This is one of the
+//! two places where `unsafe` is allowed (the other is `hw`).
+//!
+//! Invariant **watched-writes**: each write of the VMM to a *watched* page
+//! (one that backs live guest page tables) leaves a mark, so that the shadow
+//! tables hear of it at the next fence (see `mmu::shadow`).
+#![allow(unsafe_code)]
+
+use alloc::boxed::Box;
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
+
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+use crate::addr::{Gpa, Hpa, PAGE_SHIFT, PAGE_SIZE};
+
+/// An access that leaves guest RAM, or is not naturally aligned.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct OutOfRange;
+
+/// The RAM of one guest.
+pub struct GuestRam {
+    base: Gpa,
+    host: NonNull<u8>,
+    len: u64,
+    watched: Box<[AtomicU8]>,
+    marked: AtomicBool,
+}
+
+/// The page is watched: it backs a guest page table that the shadow follows.
+const WATCHED: u8 = 1;
+/// The VMM wrote to the page while it was watched.
+const MARKED: u8 = 2;
+
+// SAFETY: the memory is only accessed through atomics and volatile copies,
+// which are sound from any hart.
+unsafe impl Send for GuestRam {}
+// SAFETY: as above.
+unsafe impl Sync for GuestRam {}
+
+impl GuestRam {
+    /// RAM at guest-physical `base` backed by `len` bytes from `host`.
+    ///
+    /// # Safety
+    /// The host range must be valid memory that is given up to this guest
+    /// for as long as the value lives; `len`, `base` and `host` must be
+    /// multiples of the page size.
+    pub unsafe fn new(base: Gpa, host: NonNull<u8>, len: u64) -> Self {
+        let pages = usize::try_from(len >> PAGE_SHIFT).unwrap_or(0);
+        let watched = (0..pages).map(|_| AtomicU8::new(0)).collect();
+        Self { base, host, len, watched, marked: AtomicBool::new(false) }
+    }
+
+    /// RAM on the host's heap, for tests; never freed.
+    #[cfg(not(target_os = "none"))]
+    pub fn leaked(base: Gpa, len: u64) -> Self {
+        let words = vec![0u128; usize::try_from(len + PAGE_SIZE).unwrap() / 16].leak();
+        let start = words.as_mut_ptr().cast::<u8>();
+        let host = start.wrapping_add(start.align_offset(4096));
+        // SAFETY: leaked, so valid for ever, and one page longer than used.
+        unsafe { Self::new(base, NonNull::new(host).unwrap(), len) }
+    }
+
+    /// First guest-physical address.
+    pub fn base(&self) -> Gpa {
+        self.base
+    }
+
+    /// Size in bytes.
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Whether there is no memory at all.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The host-physical address of `len` bytes at `gpa`, if all are RAM.
+    #[inline]
+    pub fn hpa(&self, gpa: Gpa, len: u64) -> Option<Hpa> {
+        let offset = self.offset(gpa, len)?;
+        Some(Hpa(self.host.as_ptr() as u64 + offset))
+    }
+
+    #[inline]
+    fn offset(&self, gpa: Gpa, len: u64) -> Option<u64> {
+        let offset = gpa.0.wrapping_sub(self.base.0);
+        (len <= self.len && offset <= self.len - len).then_some(offset)
+    }
+
+    /// A pointer to an aligned `T` at `gpa`.
+    #[inline]
+    fn cell<T>(&self, gpa: Gpa) -> Result<*mut T, OutOfRange> {
+        let size = size_of::<T>() as u64;
+        let offset = self.offset(gpa, size).ok_or(OutOfRange)?;
+        if !gpa.is_aligned(size) {
+            return Err(OutOfRange);
+        }
+        Ok(self.host.as_ptr().wrapping_add(offset as usize).cast())
+    }
+
+    /// Records a write of the VMM to a page, after the write (watched-writes).
+    #[inline]
+    fn note_write(&self, gpa: Gpa) {
+        let page = (gpa.0.wrapping_sub(self.base.0) >> PAGE_SHIFT) as usize;
+        if let Some(state) = self.watched.get(page)
+            && state.load(Ordering::Relaxed) != 0
+        {
+            state.fetch_or(MARKED, Ordering::Relaxed);
+            self.marked.store(true, Ordering::Release);
+        }
+    }
+
+    /// Copies `bytes.len()` bytes out of guest RAM.
+    pub fn read_bytes(&self, gpa: Gpa, bytes: &mut [u8]) -> Result<(), OutOfRange> {
+        let offset = self.offset(gpa, bytes.len() as u64).ok_or(OutOfRange)?;
+        let src = self.host.as_ptr().wrapping_add(offset as usize);
+        // SAFETY: the range is inside guest RAM, which never overlaps a Rust
+        // object; a racing guest can only change which bytes are seen.
+        unsafe { core::ptr::copy_nonoverlapping(src, bytes.as_mut_ptr(), bytes.len()) };
+        Ok(())
+    }
+
+    /// Copies `bytes` into guest RAM.
+    pub fn write_bytes(&self, gpa: Gpa, bytes: &[u8]) -> Result<(), OutOfRange> {
+        let offset = self.offset(gpa, bytes.len() as u64).ok_or(OutOfRange)?;
+        let dst = self.host.as_ptr().wrapping_add(offset as usize);
+        // SAFETY: as in `read_bytes`.
+        unsafe { core::ptr::copy_nonoverlapping(bytes.as_ptr(), dst, bytes.len()) };
+        self.note_device_write(gpa, bytes.len() as u64);
+        Ok(())
+    }
+
+    /// Records that a device writes `len` bytes at `gpa` (watched-writes);
+    /// call it when the data has arrived.
+    pub fn note_device_write(&self, gpa: Gpa, len: u64) {
+        let Some(last) = len.checked_sub(1).and_then(|l| gpa.checked_add(l)) else { return };
+        for page in gpa.page()..=last.page() {
+            self.note_write(Gpa::from_page(page));
+        }
+    }
+
+    /// Reads a plain value, copied out once.
+    pub fn read<T: FromBytes + IntoBytes>(&self, gpa: Gpa) -> Result<T, OutOfRange> {
+        let mut value = T::new_zeroed();
+        self.read_bytes(gpa, value.as_mut_bytes())?;
+        Ok(value)
+    }
+
+    /// Writes a plain value.
+    pub fn write<T: IntoBytes + Immutable>(&self, gpa: Gpa, value: &T) -> Result<(), OutOfRange> {
+        self.write_bytes(gpa, value.as_bytes())
+    }
+
+    /// Compares and exchanges an aligned doubleword; the value found is
+    /// returned, as `Ok` when the exchange took place.
+    pub fn compare_exchange_u64(
+        &self,
+        gpa: Gpa,
+        old: u64,
+        new: u64,
+    ) -> Result<Result<u64, u64>, OutOfRange> {
+        let cell = self.cell::<u64>(gpa)?;
+        // SAFETY: aligned, inside guest RAM, shared with the guest as atomics.
+        let atomic = unsafe { AtomicU64::from_ptr(cell) };
+        Ok(atomic.compare_exchange(old, new, Ordering::AcqRel, Ordering::Acquire))
+    }
+
+    /// Starts to watch page number `page` of guest-physical space.
+    pub(crate) fn watch(&self, page: u64) {
+        self.set_watch(page, WATCHED);
+    }
+
+    /// Ends watching, and forgets a mark.
+    pub(crate) fn unwatch(&self, page: u64) {
+        self.set_watch(page, 0);
+    }
+
+    fn set_watch(&self, page: u64, state: u8) {
+        if let Some(cell) = self.watched.get(page.wrapping_sub(self.base.page()) as usize) {
+            cell.store(state, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the VMM wrote to a watched page since the last call.
+    #[inline]
+    pub(crate) fn take_marked(&self) -> bool {
+        self.marked.load(Ordering::Relaxed) && self.marked.swap(false, Ordering::Acquire)
+    }
+
+    /// The page numbers that were marked; marks are cleared.
+    pub(crate) fn drain_marks(&self, mut each: impl FnMut(u64)) {
+        let first = self.base.page();
+        for (number, cell) in self.watched.iter().enumerate() {
+            if cell.load(Ordering::Relaxed) & MARKED != 0 {
+                cell.fetch_and(!MARKED, Ordering::Relaxed);
+                each(first + number as u64);
+            }
+        }
+    }
+}
+
+macro_rules! word {
+    ($load:ident, $store:ident, $int:ty, $atomic:ty) => {
+        impl GuestRam {
+            /// Loads an aligned word with acquire ordering.
+            #[inline]
+            pub fn $load(&self, gpa: Gpa) -> Result<$int, OutOfRange> {
+                let cell = self.cell::<$int>(gpa)?;
+                // SAFETY: aligned, inside guest RAM, shared as atomics.
+                Ok(unsafe { <$atomic>::from_ptr(cell) }.load(Ordering::Acquire))
+            }
+
+            /// Stores an aligned word with release ordering.
+            #[inline]
+            pub fn $store(&self, gpa: Gpa, value: $int) -> Result<(), OutOfRange> {
+                let cell = self.cell::<$int>(gpa)?;
+                // SAFETY: aligned, inside guest RAM, shared as atomics.
+                unsafe { <$atomic>::from_ptr(cell) }.store(value, Ordering::Release);
+                self.note_write(gpa);
+                Ok(())
+            }
+        }
+    };
+}
+word!(load_u8, store_u8, u8, AtomicU8);
+word!(load_u16, store_u16, u16, AtomicU16);
+word!(load_u32, store_u32, u32, AtomicU32);
+word!(load_u64, store_u64, u64, AtomicU64);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BASE: Gpa = Gpa(0x8000_0000);
+
+    #[test]
+    fn accesses_stay_inside() {
+        let ram = GuestRam::leaked(BASE, 0x2000);
+        assert_eq!(ram.store_u64(Gpa(BASE.0 + 0x1ff8), 7), Ok(()));
+        assert_eq!(ram.load_u64(Gpa(BASE.0 + 0x1ff8)), Ok(7));
+        for bad in [0, BASE.0 - 8, BASE.0 + 0x2000, u64::MAX - 7, BASE.0 + 4] {
+            assert_eq!(ram.load_u64(Gpa(bad)), Err(OutOfRange), "{bad:#x}");
+        }
+        assert_eq!(ram.write_bytes(Gpa(BASE.0 + 0x1fff), &[0; 2]), Err(OutOfRange));
+        assert_eq!(ram.hpa(BASE, u64::MAX), None);
+    }
+
+    #[test]
+    fn only_writes_to_watched_pages_leave_marks() {
+        let ram = GuestRam::leaked(BASE, 0x4000);
+        ram.watch(BASE.page() + 1);
+        ram.store_u8(BASE, 1).unwrap();
+        assert!(!ram.take_marked());
+        ram.write_bytes(Gpa(BASE.0 + 0xffc), &[1; 8]).unwrap();
+        assert!(ram.take_marked());
+        let mut marks = vec![];
+        ram.drain_marks(|page| marks.push(page));
+        assert_eq!(marks, [BASE.page() + 1]);
+        assert!(!ram.take_marked());
+    }
+
+    #[test]
+    fn compare_exchange_reports_what_it_found() {
+        let ram = GuestRam::leaked(BASE, 0x1000);
+        assert_eq!(ram.compare_exchange_u64(BASE, 0, 5), Ok(Ok(0)));
+        assert_eq!(ram.compare_exchange_u64(BASE, 0, 6), Ok(Err(5)));
+    }
+}
