@@ -4,6 +4,12 @@
 //! hart; `machine` decides when; here is only what the privileged
 //! architecture says.
 
+mod cause;
+mod names;
+
+pub use cause::{Cause, Exception, Interrupt};
+pub use names::{COUNT, CsrId, CsrName};
+
 /// Mode the guest believes it is in; the discriminants are the encodings of
 /// `mstatus.MPP`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
