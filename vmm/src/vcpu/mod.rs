@@ -6,9 +6,11 @@
 
 mod cause;
 mod names;
+mod pmp;
 
 pub use cause::{Cause, Exception, Interrupt};
 pub use names::{COUNT, CsrId, CsrName};
+pub use pmp::{Permission, Pmp, Rules};
 
 /// Mode the guest believes it is in; the discriminants are the encodings of
 /// `mstatus.MPP`.
