@@ -2,15 +2,35 @@
 //!
 //! Pure state and pure rules. `hw` moves `Context` in and out of the real
 //! hart; `machine` decides when; here is only what the privileged
-//! architecture says.
+//! architecture says. What the rest of the VMM must do about a change is
+//! returned as `Effects`, and done by the caller.
+//!
+//! ```text
+//!   step     a trapped instruction ── csr ──┬─ status    mstatus and sstatus
+//!   trap     exceptions and interrupts      ├─ counters  cycle, time, instret
+//!   cause, names   codes and names          └─ pmp       physical protection
+//! ```
+//!
+//! The rules are compared with the Sail model of the architecture in `oracle`.
 
 mod cause;
+mod counters;
+mod csr;
 mod names;
 mod pmp;
+pub mod status;
+mod step;
+mod trap;
+
+use bitflags::bitflags;
 
 pub use cause::{Cause, Exception, Interrupt};
+pub use counters::{Counter, Counters};
+pub use csr::CsrFile;
 pub use names::{COUNT, CsrId, CsrName};
 pub use pmp::{Permission, Pmp, Rules};
+
+use crate::addr::Gva;
 
 /// Mode the guest believes it is in; the discriminants are the encodings of
 /// `mstatus.MPP`.
@@ -25,11 +45,24 @@ pub enum Mode {
     Machine = 3,
 }
 
+impl Mode {
+    /// The mode with this encoding in the two low bits. 2 is no mode, and
+    /// where one is read, never stored.
+    #[inline]
+    pub const fn from_bits(bits: u64) -> Self {
+        match bits & 3 {
+            0 => Self::User,
+            1 => Self::Supervisor,
+            _ => Self::Machine,
+        }
+    }
+}
+
 /// What the world switch loads and saves: integer registers and pc.
 ///
 /// `hw::switch` takes its offsets from this layout with `offset_of!`.
 #[repr(C)]
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Context {
     /// x0 to x31; x0 stays zero.
     pub x: [u64; 32],
@@ -37,4 +70,111 @@ pub struct Context {
     pub pc: u64,
     /// Host registers while the guest runs: sp, ra, s0, s1.
     pub host: [u64; 4],
+}
+
+/// What the virtual hart must know of the real machine.
+pub trait Env {
+    /// The guest's `time`, in ticks of the time base.
+    fn time(&self) -> u64;
+    /// The real `mcycle`.
+    fn cycle(&self) -> u64;
+    /// The real `minstret`.
+    fn instret(&self) -> u64;
+    /// Whether the real `mstatus.FS` is Dirty, on behalf of this hart.
+    fn fp_dirty(&self) -> bool;
+}
+
+bitflags! {
+    /// What else in the VMM a change of the virtual hart concerns.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Default)]
+    #[must_use]
+    pub struct Effects: u8 {
+        /// Addresses may translate, or be permitted, otherwise than before:
+        /// mode, `satp`, SUM, MXR, MPRV, MPP under MPRV, or PMP.
+        const TRANSLATION = 1;
+        /// An interrupt may be deliverable that was not: ask
+        /// [`Vcpu::pending_interrupt`].
+        const INTERRUPTS = 1 << 1;
+        /// [`CsrFile::timer_deadline`] changed. STIP is already right.
+        const TIMER = 1 << 2;
+        /// `mstatus.FS` changed: the real FS is to follow.
+        const FP = 1 << 3;
+        /// [`Vcpu::native_counters`] changed.
+        const COUNTERS = 1 << 4;
+        /// [`Pmp::rules`] changed. Always with TRANSLATION.
+        const PMP = 1 << 5;
+    }
+}
+
+/// What an emulated instruction comes to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use]
+pub enum Step {
+    /// Done; go on at pc after these have been seen to.
+    Done(Effects),
+    /// `sfence.vma` is to be performed on the shadow tables.
+    Fence(Fence),
+    /// `wfi`: wait until [`Vcpu::wakes`], or do not.
+    Wait,
+    /// The instruction is to trap: the caller injects this.
+    Trap(Exception),
+}
+
+/// Operands of `sfence.vma`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Fence {
+    /// Only translations of this address, or of all.
+    pub vaddr: Option<Gva>,
+    /// Only those of this address space and not global ones, or of all.
+    pub asid: Option<u16>,
+}
+
+/// A virtual hart.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Vcpu {
+    /// Integer registers and pc.
+    pub ctx: Context,
+    /// The virtual mode.
+    pub mode: Mode,
+    /// Control and status registers.
+    pub csr: CsrFile,
+}
+
+impl Vcpu {
+    /// A hart at reset: in vM, all registers and pc zero.
+    pub fn new(hart_id: u64) -> Self {
+        Self { ctx: Context::default(), mode: Mode::Machine, csr: CsrFile::new(hart_id) }
+    }
+
+    /// A hart that firmware has set up and is to leave in vS; see
+    /// [`CsrFile::for_supervisor`]. pc and arguments are the caller's.
+    pub fn for_supervisor(hart_id: u64) -> Self {
+        let csr = CsrFile::for_supervisor(hart_id);
+        Self { ctx: Context::default(), mode: Mode::Supervisor, csr }
+    }
+
+    /// The mode that loads and stores have: with MPRV, the one in MPP.
+    #[inline]
+    pub const fn data_mode(&self) -> Mode {
+        if self.csr.mstatus & status::MPRV != 0 { status::mpp(self.csr.mstatus) } else { self.mode }
+    }
+
+    /// See [`CsrFile::set_lines`].
+    #[inline]
+    pub const fn set_lines(&mut self, lines: u64) {
+        self.csr.set_lines(lines);
+    }
+
+    /// See [`CsrFile::sync_fp`].
+    #[inline]
+    pub const fn sync_fp(&mut self, dirty: bool) {
+        self.csr.sync_fp(dirty);
+    }
+
+    /// Counters that the real hart may serve to this mode without a trap,
+    /// bits as in `mcounteren`.
+    #[inline]
+    pub const fn native_counters(&self) -> u32 {
+        self.csr.counters.native(self.mode)
+    }
 }
