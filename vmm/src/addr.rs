@@ -12,6 +12,14 @@ pub const PAGE_SHIFT: u32 = 12;
 /// Bytes in a base page.
 pub const PAGE_SIZE: u64 = 1 << PAGE_SHIFT;
 
+/// A 64-bit quantity as an index of host memory.
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "hosts of the VMM and of its tests are 64-bit")]
+pub const fn to_usize(value: u64) -> usize {
+    const { assert!(usize::BITS == 64) };
+    value as usize
+}
+
 macro_rules! address {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*

@@ -16,7 +16,7 @@ use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, 
 
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use crate::addr::{Gpa, Hpa, PAGE_SHIFT, PAGE_SIZE};
+use crate::addr::{Gpa, Hpa, PAGE_SHIFT, to_usize};
 
 /// An access that leaves guest RAM, or is not naturally aligned.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -50,7 +50,7 @@ impl GuestRam {
     /// for as long as the value lives; `len`, `base` and `host` must be
     /// multiples of the page size.
     pub unsafe fn new(base: Gpa, host: NonNull<u8>, len: u64) -> Self {
-        let pages = usize::try_from(len >> PAGE_SHIFT).unwrap_or(0);
+        let pages = to_usize(len >> PAGE_SHIFT);
         let watched = (0..pages).map(|_| AtomicU8::new(0)).collect();
         Self { base, host, len, watched, marked: AtomicBool::new(false) }
     }
@@ -58,7 +58,7 @@ impl GuestRam {
     /// RAM on the host's heap, for tests; never freed.
     #[cfg(not(target_os = "none"))]
     pub fn leaked(base: Gpa, len: u64) -> Self {
-        let words = vec![0u128; usize::try_from(len + PAGE_SIZE).unwrap() / 16].leak();
+        let words = vec![0u128; to_usize(len + crate::addr::PAGE_SIZE) / 16].leak();
         let start = words.as_mut_ptr().cast::<u8>();
         let host = start.wrapping_add(start.align_offset(4096));
         // SAFETY: leaked, so valid for ever, and one page longer than used.
@@ -87,6 +87,12 @@ impl GuestRam {
         Some(Hpa(self.host.as_ptr() as u64 + offset))
     }
 
+    /// The guest-physical address that `hpa`, which must be RAM, has.
+    #[inline]
+    pub fn gpa(&self, hpa: Hpa) -> Gpa {
+        self.base.wrapping_add(hpa.0.wrapping_sub(self.host.as_ptr() as u64))
+    }
+
     #[inline]
     fn offset(&self, gpa: Gpa, len: u64) -> Option<u64> {
         let offset = gpa.0.wrapping_sub(self.base.0);
@@ -101,13 +107,13 @@ impl GuestRam {
         if !gpa.is_aligned(size) {
             return Err(OutOfRange);
         }
-        Ok(self.host.as_ptr().wrapping_add(offset as usize).cast())
+        Ok(self.host.as_ptr().wrapping_add(to_usize(offset)).cast())
     }
 
     /// Records a write of the VMM to a page, after the write (watched-writes).
     #[inline]
     fn note_write(&self, gpa: Gpa) {
-        let page = (gpa.0.wrapping_sub(self.base.0) >> PAGE_SHIFT) as usize;
+        let page = to_usize(gpa.0.wrapping_sub(self.base.0) >> PAGE_SHIFT);
         if let Some(state) = self.watched.get(page)
             && state.load(Ordering::Relaxed) != 0
         {
@@ -119,7 +125,7 @@ impl GuestRam {
     /// Copies `bytes.len()` bytes out of guest RAM.
     pub fn read_bytes(&self, gpa: Gpa, bytes: &mut [u8]) -> Result<(), OutOfRange> {
         let offset = self.offset(gpa, bytes.len() as u64).ok_or(OutOfRange)?;
-        let src = self.host.as_ptr().wrapping_add(offset as usize);
+        let src = self.host.as_ptr().wrapping_add(to_usize(offset));
         // SAFETY: the range is inside guest RAM, which never overlaps a Rust
         // object; a racing guest can only change which bytes are seen.
         unsafe { core::ptr::copy_nonoverlapping(src, bytes.as_mut_ptr(), bytes.len()) };
@@ -129,7 +135,7 @@ impl GuestRam {
     /// Copies `bytes` into guest RAM.
     pub fn write_bytes(&self, gpa: Gpa, bytes: &[u8]) -> Result<(), OutOfRange> {
         let offset = self.offset(gpa, bytes.len() as u64).ok_or(OutOfRange)?;
-        let dst = self.host.as_ptr().wrapping_add(offset as usize);
+        let dst = self.host.as_ptr().wrapping_add(to_usize(offset));
         // SAFETY: as in `read_bytes`.
         unsafe { core::ptr::copy_nonoverlapping(bytes.as_ptr(), dst, bytes.len()) };
         self.note_device_write(gpa, bytes.len() as u64);
@@ -182,15 +188,20 @@ impl GuestRam {
     }
 
     fn set_watch(&self, page: u64, state: u8) {
-        if let Some(cell) = self.watched.get(page.wrapping_sub(self.base.page()) as usize) {
+        if let Some(cell) = self.watched.get(to_usize(page.wrapping_sub(self.base.page()))) {
             cell.store(state, Ordering::Relaxed);
         }
     }
 
-    /// Whether the VMM wrote to a watched page since the last call.
+    /// Whether the VMM wrote to a watched page.
     #[inline]
+    pub(crate) fn any_marked(&self) -> bool {
+        self.marked.load(Ordering::Relaxed)
+    }
+
+    /// The same, and says no until the next such write.
     pub(crate) fn take_marked(&self) -> bool {
-        self.marked.load(Ordering::Relaxed) && self.marked.swap(false, Ordering::Acquire)
+        self.marked.swap(false, Ordering::AcqRel)
     }
 
     /// The page numbers that were marked; marks are cleared.

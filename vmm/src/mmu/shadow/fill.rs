@@ -1,0 +1,264 @@
+//! From a fault to a shadow entry.
+
+use core::sync::atomic::Ordering;
+
+use super::super::pte::{self, Pte, ROOT_LEVEL, Rights};
+use super::super::space::Space;
+use super::super::walk::{self, Walk, WalkFault};
+use super::pool::{Key, PageId, Slot};
+use super::track::{Change, State};
+use super::{Outcome, Peers, Shadow};
+use crate::addr::{Access, Gpa, Gva, PAGE_SIZE};
+use crate::mem::GuestRam;
+
+/// Shadow pages that one fault can need: a root and what hangs below it.
+const PAGES_PER_FAULT: usize = 3;
+
+/// One fault on its way through the tables.
+struct Fill<'a> {
+    ram: &'a GuestRam,
+    space: Space,
+    gva: Gva,
+    access: Access,
+    /// The guest's tables, unless the space is bare.
+    walk: Option<Walk>,
+    /// What the guest's leaf grants.
+    granted: Rights,
+    /// The page that the access reaches.
+    target: Gpa,
+    /// Whether a translation that some TLB may hold was taken away.
+    flush: bool,
+}
+
+/// The quota is used up.
+struct Full;
+
+impl Shadow {
+    /// Handles a fault of `access` at `gva` in `space`.
+    pub fn fault(
+        &mut self,
+        ram: &GuestRam,
+        space: Space,
+        gva: Gva,
+        access: Access,
+        peers: Peers<'_>,
+    ) -> Outcome {
+        if self.pool.free() < PAGES_PER_FAULT + 1 {
+            return Outcome::Full;
+        }
+        let walk = match self.translate(ram, space, gva, access) {
+            Ok(walk) => walk,
+            Err(WalkFault::Page) => return Outcome::PageFault,
+            Err(WalkFault::Access) => return Outcome::AccessFault,
+        };
+        let granted = match &walk {
+            Some(walk) => writable_if_dirty(space.rights(walk.leaf()), walk.leaf()),
+            None => space.limit(Rights::all()),
+        };
+        let gpa = walk.as_ref().map_or(Gpa(gva.0), |walk| walk.translate(gva));
+        let target = gpa.align_down(PAGE_SIZE);
+        let allowed = self.protection(space, target, PAGE_SIZE).unwrap_or(Rights::empty());
+        if !(allowed & granted).contains(Rights::from(access)) {
+            return Outcome::AccessFault;
+        }
+        let mut fill = Fill { ram, space, gva, access, walk, granted, target, flush: false };
+        match self.mirror(&mut fill, peers) {
+            Err(Full) => Outcome::Full,
+            Ok(()) => match ram.hpa(target, PAGE_SIZE) {
+                Some(target) => Outcome::Mapped { target, flush: fill.flush },
+                None => Outcome::Device(gpa),
+            },
+        }
+    }
+
+    /// Translates `gva` for `access` by the guest's own tables, with A and D
+    /// set, for accesses that the VMM performs itself.
+    pub fn translate_gva(
+        &self,
+        ram: &GuestRam,
+        space: Space,
+        gva: Gva,
+        access: Access,
+    ) -> Result<Gpa, WalkFault> {
+        let walk = self.translate(ram, space, gva, access)?;
+        let gpa = walk.map_or(Gpa(gva.0), |walk| walk.translate(gva));
+        let allowed = self.protection(space, gpa.align_down(PAGE_SIZE), PAGE_SIZE);
+        match allowed {
+            Some(rights) if rights.contains(Rights::from(access)) => Ok(gpa),
+            _ => Err(WalkFault::Access),
+        }
+    }
+
+    /// The guest's own translation; `None` in a bare space.
+    fn translate(
+        &self,
+        ram: &GuestRam,
+        space: Space,
+        gva: Gva,
+        access: Access,
+    ) -> Result<Option<Walk>, WalkFault> {
+        if space.is_bare() {
+            return Ok(None);
+        }
+        let table_ok = |entry: Gpa| {
+            let rights = self.protection(space, entry.align_down(PAGE_SIZE), PAGE_SIZE);
+            rights.is_some_and(|rights| rights.contains(Rights::R))
+        };
+        walk::access(ram, space, gva, access, table_ok).map(Some)
+    }
+
+    /// What PMP grants in a region; `None` when not the same everywhere.
+    #[inline]
+    fn protection(&self, space: Space, base: Gpa, size: u64) -> Option<Rights> {
+        match self.pmps.get(usize::from(space.pmp)) {
+            Some(pmp) => pmp.permission(base, size, space.pmp_mode()).map(Rights::from),
+            None => Some(Rights::all()),
+        }
+    }
+
+    /// Makes the shadow tables follow the guest's, down to a leaf.
+    fn mirror(&mut self, fill: &mut Fill<'_>, peers: Peers<'_>) -> Result<(), Full> {
+        let mut page = self.root_page(fill.space).ok_or(Full)?;
+        let mut level = ROOT_LEVEL;
+        let mut leaf_level = ROOT_LEVEL;
+        if let Some(walk) = fill.walk {
+            leaf_level = walk.level;
+            for table in (walk.level..=ROOT_LEVEL).filter_map(|l| walk.tables.get(usize::from(l))) {
+                self.follow(fill, *table, peers)?;
+            }
+        }
+        loop {
+            let slot = Slot::new(page, pte::index(fill.gva, level));
+            let origin = fill.walk.and_then(|walk| walk.entries.get(usize::from(level)).copied());
+            let origin = origin.unwrap_or(Pte(0));
+            let child = if level > leaf_level {
+                Key { source: origin.ppn(), level: level - 1, direct: None, ..key(fill.space) }
+            } else if let Some(rights) = self.leaf_rights(fill, level) {
+                return self.map(fill, slot, level, rights, origin);
+            } else {
+                let source = fill.target.align_down(pte::leaf_size(level)).page();
+                let direct = Some(fill.granted);
+                Key { source, level: level - 1, direct, ..key(fill.space) }
+            };
+            let child = self.find_or_make(child).ok_or(Full)?;
+            self.point(fill.ram, slot, child, origin);
+            page = child;
+            level -= 1;
+        }
+    }
+
+    /// The rights of a leaf of `level` around the target; `None` when only
+    /// smaller leaves are possible.
+    #[inline]
+    fn leaf_rights(&self, fill: &Fill<'_>, level: u8) -> Option<Rights> {
+        if level == 0 {
+            let allowed = self.protection(fill.space, fill.target, PAGE_SIZE)?;
+            return Some(allowed & fill.granted);
+        }
+        let size = pte::leaf_size(level);
+        let base = fill.target.align_down(size);
+        let whole = fill.ram.hpa(base, size).is_some_and(|hpa| hpa.is_aligned(size));
+        if !whole {
+            return None;
+        }
+        let rights = self.protection(fill.space, base, size)? & fill.granted;
+        let frozen = rights.contains(Rights::W) && self.tracker.has_tables(base, level);
+        (!frozen).then_some(rights)
+    }
+
+    /// Writes the leaf (or, for a device, the note that it is one).
+    fn map(
+        &mut self,
+        fill: &mut Fill<'_>,
+        slot: Slot,
+        level: u8,
+        mut rights: Rights,
+        origin: Pte,
+    ) -> Result<(), Full> {
+        let size = pte::leaf_size(level);
+        let base = fill.target.align_down(size);
+        let Some(hpa) = fill.ram.hpa(base, size) else {
+            let note = Pte(base.page() << 10 | u64::from(rights.bits()));
+            self.replace(fill.ram, slot, note, origin);
+            return Ok(());
+        };
+        if level == 0 && rights.contains(Rights::W) {
+            match self.tracker.state(base.page()) {
+                State::Plain => {}
+                State::Changed => self.tracker.unprotect(base.page()),
+                State::Followed if fill.access == Access::Store => self.changed(fill.ram, base)?,
+                State::Followed => rights -= Rights::W,
+            }
+        }
+        let leaf = Pte::shadow_leaf(hpa, rights);
+        let old = self.pool.get(slot);
+        // The hardware faulted on what it could have used: its TLB is stale.
+        // And a leaf that changes must not live on in it.
+        fill.flush |= old == leaf || old.has(Pte::V);
+        self.replace(fill.ram, slot, leaf, origin);
+        if rights.contains(Rights::W)
+            && let Some(&mut head) = self.tracker.writers(base, level)
+        {
+            let head = self.pool.link(slot, head);
+            if let Some(first) = self.tracker.writers(base, level) {
+                *first = head;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes `slot` point to the shadow page `child`.
+    #[inline]
+    fn point(&mut self, ram: &GuestRam, slot: Slot, child: PageId, origin: Pte) {
+        let pointer = Pte::shadow_pointer(self.pool.hpa(child));
+        if self.pool.get(slot) != pointer || self.pool.origin(slot) != origin.0 {
+            self.replace(ram, slot, pointer, origin);
+        }
+    }
+
+    #[inline]
+    fn replace(&mut self, ram: &GuestRam, slot: Slot, entry: Pte, origin: Pte) {
+        self.clear(ram, slot);
+        self.pool.set(slot, entry, origin.0);
+    }
+
+    /// Follows the guest table at page number `page` from now on.
+    #[inline]
+    fn follow(&mut self, fill: &mut Fill<'_>, page: u64, peers: Peers<'_>) -> Result<(), Full> {
+        if self.tracker.state(page) != State::Plain {
+            return Ok(());
+        }
+        self.tracker.set_state(fill.ram, page, State::Followed);
+        if self.protect(fill.ram, Gpa::from_page(page)) {
+            fill.flush = true;
+            if self.smp {
+                // Other harts may write to it unseen until they flush.
+                self.tracker.set_state(fill.ram, page, State::Changed);
+                let epoch = peers.epoch.fetch_add(1, Ordering::SeqCst) + 1;
+                let change = Change { page, protected: Some(epoch) };
+                return self.tracker.push_changed(change).then_some(()).ok_or(Full);
+            }
+        }
+        Ok(())
+    }
+
+    /// The guest is about to write to a followed table.
+    fn changed(&mut self, ram: &GuestRam, table: Gpa) -> Result<(), Full> {
+        let page = table.page();
+        self.tracker.set_state(ram, page, State::Changed);
+        let change = Change { page, protected: None };
+        self.tracker.push_changed(change).then_some(()).ok_or(Full)
+    }
+}
+
+/// A clean page is mapped read-only, so that the first store is seen.
+#[inline]
+fn writable_if_dirty(rights: Rights, leaf: Pte) -> Rights {
+    if leaf.has(Pte::D) { rights } else { rights - Rights::W }
+}
+
+/// The part of a key that is the same for all pages of a space.
+#[inline]
+fn key(space: Space) -> Key {
+    Key { source: 0, level: 0, view: space.view, pmp: space.pmp, direct: None }
+}

@@ -1,0 +1,169 @@
+//! Shadow page tables: a virtual TLB with a memory.
+//!
+//! The hardware walks these tables instead of the guest's. They are filled
+//! on faults and stay: an address-space switch or a full `sfence.vma` throws
+//! nothing away but what the guest has changed.
+//!
+//! How the shadow knows what changed: a guest page that serves as a page
+//! table is *followed*, i.e. mapped read-only. The first write to it exits,
+//! makes it writable again and puts it on the list of *changed* pages. The
+//! architecture lets a TLB be stale until `sfence.vma`, so nothing more is
+//! due until then; the fence compares each changed page with what the shadow
+//! was made from, drops the entries that differ, and follows the page again.
+//!
+//! Invariants, beside **followed-tables** (see `track`):
+//! - **only-own-memory**: a leaf maps guest RAM of this guest, nothing else.
+//! - **full-is-empty**: when the quota is used up the whole shadow is
+//!   emptied (`zap`); a guest with many address spaces gets slower, and the
+//!   VMM's work stays proportional to the faults that the guest took.
+//! - **epochs**: other harts may hold translations that the shadow no longer
+//!   has. Taking away a writable mapping starts a new epoch; each hart
+//!   flushes its TLB when it enters the guest in a new epoch; a page counts
+//!   as unwritable only when all harts that run the guest have done so.
+
+mod fill;
+mod pool;
+mod sync;
+mod track;
+
+#[cfg(test)]
+mod tests;
+
+use alloc::vec::Vec;
+use core::sync::atomic::AtomicU64;
+
+use super::pte::{self, Pte, ROOT_LEVEL, Rights};
+use super::space::Space;
+use crate::addr::{Access, Gpa, Gva, Hpa};
+use crate::mem::GuestRam;
+use crate::vcpu::Rules;
+use pool::{Key, PageId, Pool, Slot};
+use track::Tracker;
+
+/// What became of a fault.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// The access is mapped now; `flush`: this hart's TLB must be flushed.
+    Mapped {
+        /// Where the page is.
+        target: Hpa,
+        /// Whether translations were taken away.
+        flush: bool,
+    },
+    /// The page is not RAM: the caller asks the bus.
+    Device(Gpa),
+    /// The guest takes a page fault.
+    PageFault,
+    /// The guest takes an access fault.
+    AccessFault,
+    /// The quota is used up: stop the other harts, `zap`, and try again.
+    Full,
+}
+
+/// The other vCPUs of the guest, as far as the shadow has to know.
+#[derive(Clone, Copy)]
+pub struct Peers<'a> {
+    /// The guest's current epoch.
+    pub epoch: &'a AtomicU64,
+    /// The latest epoch in which all other running vCPUs have flushed.
+    pub settled: u64,
+}
+
+/// The shadow page tables of one guest.
+pub struct Shadow {
+    pool: Pool,
+    tracker: Tracker,
+    pmps: Vec<Rules>,
+    /// More than one vCPU can run in the guest.
+    smp: bool,
+    generation: u64,
+}
+
+/// PMP configurations that are told apart; beyond that the shadow is zapped.
+const MAX_PMPS: usize = 15;
+
+impl Shadow {
+    /// An empty shadow of at most `quota` tables for a guest with RAM `ram`;
+    /// `None` when there is not enough memory for it.
+    pub fn new(ram: &GuestRam, quota: u32, smp: bool) -> Option<Self> {
+        let pool = Pool::new(quota)?;
+        let pmps = Vec::with_capacity(MAX_PMPS);
+        Some(Self { pool, tracker: Tracker::new(ram), pmps, smp, generation: 0 })
+    }
+
+    /// Changes whenever all roots have become invalid.
+    #[inline]
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Shadow tables in use.
+    pub fn used(&self) -> u32 {
+        self.pool.used()
+    }
+
+    /// The number under which a PMP configuration goes in a [`Space`], or
+    /// `None` when there are too many: `zap`, and try again.
+    pub fn intern(&mut self, pmp: &Rules) -> Option<u8> {
+        let known = self.pmps.iter().position(|known| known == pmp);
+        let index = match known {
+            Some(index) => index,
+            None if self.pmps.len() < MAX_PMPS => {
+                self.pmps.push(pmp.clone());
+                self.pmps.len() - 1
+            }
+            None => return None,
+        };
+        u8::try_from(index).ok()
+    }
+
+    /// The shadow root of `space`, made if need be; `None` when the quota is
+    /// used up.
+    pub fn root(&mut self, space: Space) -> Option<Hpa> {
+        let id = self.root_page(space)?;
+        Some(self.pool.hpa(id))
+    }
+
+    fn root_page(&mut self, space: Space) -> Option<PageId> {
+        let direct = space.is_bare().then(|| space.limit(Rights::all()));
+        let key =
+            Key { source: space.root, level: ROOT_LEVEL, view: space.view, pmp: space.pmp, direct };
+        self.find_or_make(key)
+    }
+
+    fn find_or_make(&mut self, key: Key) -> Option<PageId> {
+        self.pool.find(key).or_else(|| self.pool.make(key))
+    }
+
+    /// The shadow entry that the hardware finds for `gva` below `root`, a
+    /// value of [`Shadow::root`] of this generation.
+    #[inline]
+    fn lookup(&self, root: Hpa, gva: Gva) -> Option<(Pte, u8)> {
+        let mut page = self.pool.page_at(root);
+        for level in (0..=ROOT_LEVEL).rev() {
+            let entry = self.pool.get(Slot::new(page, pte::index(gva, level)));
+            if !entry.has(Pte::V) || entry.is_leaf() {
+                return (entry.0 != 0).then_some((entry, level));
+            }
+            page = self.pool.page_at(entry.hpa());
+        }
+        None
+    }
+
+    /// The device register that `access` to `gva` reaches, when an earlier
+    /// fault has found the page to be no RAM: saves the guest page walk.
+    #[inline]
+    pub fn known_device(&self, root: Hpa, gva: Gva, access: Access) -> Option<Gpa> {
+        let (entry, _) = self.lookup(root, gva)?;
+        let known = !entry.has(Pte::V) && entry.rights().contains(Rights::from(access));
+        known.then(|| Gpa(entry.gpa().0 | gva.page_offset()))
+    }
+
+    /// Where the instruction at `pc` lies, when the hardware could fetch it.
+    #[inline]
+    pub fn fetch_address(&self, ram: &GuestRam, root: Hpa, pc: Gva) -> Option<Gpa> {
+        let (entry, level) = self.lookup(root, pc)?;
+        let within = pc.0 & (pte::leaf_size(level) - 1);
+        entry.has(Pte::V | Pte::X).then(|| ram.gpa(Hpa(entry.hpa().0 | within)))
+    }
+}

@@ -1,0 +1,163 @@
+//! Bringing the shadow back into step with the guest's tables.
+
+use core::sync::atomic::Ordering;
+
+use super::super::pte::{Pte, leaf_size};
+use super::pool::{PageId, Slot};
+use super::track::{Change, State};
+use super::{Peers, Shadow};
+use crate::addr::Gpa;
+use crate::mem::GuestRam;
+
+impl Shadow {
+    /// Does what `sfence.vma` promises, for all addresses and address spaces:
+    /// accesses from now on see the guest's tables as they are. The caller
+    /// flushes this hart's TLB. The result is `false` when there was too much
+    /// to do: stop the other harts and `zap`.
+    #[inline]
+    pub fn fence(&mut self, ram: &GuestRam, peers: Peers<'_>) -> bool {
+        if !ram.any_marked() && !self.tracker.any_changed() {
+            return true;
+        }
+        self.absorb_marks(ram) && self.sync(ram, peers)
+    }
+
+    /// Takes note of the tables that devices wrote to.
+    fn absorb_marks(&mut self, ram: &GuestRam) -> bool {
+        let mut fits = true;
+        if ram.take_marked() {
+            ram.drain_marks(|page| {
+                if self.tracker.state(page) == State::Followed {
+                    self.tracker.set_state(ram, page, State::Changed);
+                    fits &= self.tracker.push_changed(Change { page, protected: None });
+                }
+            });
+        }
+        fits
+    }
+
+    fn sync(&mut self, ram: &GuestRam, peers: Peers<'_>) -> bool {
+        let mut fits = true;
+        for index in (0..self.tracker.changes()).rev() {
+            if let Some(change) = self.tracker.take_change(index)
+                && let Some(waiting) = self.sync_page(ram, change, peers)
+            {
+                fits &= self.tracker.push_changed(waiting);
+            }
+        }
+        fits
+    }
+
+    /// Works off one change; the result stays on the list for the next fence.
+    fn sync_page(&mut self, ram: &GuestRam, change: Change, peers: Peers<'_>) -> Option<Change> {
+        let page = change.page;
+        let mut protected = change.protected;
+        let mirrored = self.compare_page(ram, page);
+        if mirrored && self.protect(ram, Gpa::from_page(page)) {
+            protected = Some(peers.epoch.fetch_add(1, Ordering::SeqCst) + 1);
+        }
+        if self.smp && protected.is_some_and(|epoch| epoch > peers.settled) {
+            return Some(Change { page, protected });
+        }
+        let state = if mirrored { State::Followed } else { State::Plain };
+        self.tracker.set_state(ram, page, state);
+        None
+    }
+
+    /// Drops what the guest table at `page` no longer says from all shadow
+    /// pages that mirror it; tells whether any entry is left.
+    fn compare_page(&mut self, ram: &GuestRam, page: u64) -> bool {
+        let mut left = false;
+        let mut next = self.pool.of_source(page).next();
+        while let Some(id) = next {
+            if self.pool.key(id).direct.is_none() {
+                left |= self.compare_entries(ram, Gpa::from_page(page), id);
+            }
+            next = self.pool.next_of_source(id);
+        }
+        left
+    }
+
+    fn compare_entries(&mut self, ram: &GuestRam, table: Gpa, id: PageId) -> bool {
+        let mut left = false;
+        let mut from = 0;
+        while let Some(index) = self.pool.next_present(id, from) {
+            from = index + 1;
+            let slot = Slot::new(id, index);
+            let entry = ram.load_u64(table.wrapping_add(8 * index as u64));
+            if entry == Ok(self.pool.origin(slot)) {
+                left = true;
+            } else {
+                self.clear(ram, slot);
+            }
+        }
+        left
+    }
+
+    /// Takes away all writable mappings of the page at `page`; tells whether
+    /// there were any.
+    pub(super) fn protect(&mut self, ram: &GuestRam, page: Gpa) -> bool {
+        let mut any = false;
+        while let Some(&mut slot) = self.tracker.writers(page, 0)
+            && slot != Slot::NONE
+        {
+            let entry = self.pool.get(slot);
+            self.unlink(ram, slot, entry, 0);
+            self.pool.update(slot, Pte(entry.0 & !Pte::W));
+            any = true;
+        }
+        for level in 1..3 {
+            while let Some(&mut slot) = self.tracker.writers(page, level)
+                && slot != Slot::NONE
+            {
+                self.clear(ram, slot);
+                any = true;
+            }
+        }
+        any
+    }
+
+    /// Empties a slot, whatever it holds.
+    #[inline]
+    pub(super) fn clear(&mut self, ram: &GuestRam, slot: Slot) {
+        let entry = self.pool.get(slot);
+        if entry.0 == 0 {
+            return;
+        }
+        if entry.has(Pte::V | Pte::W) {
+            self.unlink(ram, slot, entry, self.pool.key(slot.page()).level);
+        }
+        self.pool.clear(slot);
+    }
+
+    /// Takes a writable leaf out of its list.
+    fn unlink(&mut self, ram: &GuestRam, slot: Slot, entry: Pte, level: u8) {
+        let target = ram.gpa(entry.hpa()).align_down(leaf_size(level));
+        if let Some(&mut head) = self.tracker.writers(target, level) {
+            let head = self.pool.unlink(slot, head);
+            if let Some(first) = self.tracker.writers(target, level) {
+                *first = head;
+            }
+        }
+    }
+
+    /// Empties the whole shadow (full-is-empty). No hart may be running in
+    /// the guest; all roots are invalid after it.
+    pub fn zap(&mut self, ram: &GuestRam) {
+        for id in 0..self.pool.used() {
+            let mut from = 0;
+            while let Some(index) = self.pool.next_present(id, from) {
+                from = index + 1;
+                self.clear(ram, Slot::new(id, index));
+            }
+            let key = self.pool.key(id);
+            if key.direct.is_none() {
+                self.tracker.set_state(ram, key.source, State::Plain);
+            }
+        }
+        self.tracker.forget_changes();
+        self.pool.reset();
+        self.pmps.clear();
+        self.generation += 1;
+    }
+}

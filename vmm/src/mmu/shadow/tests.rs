@@ -1,0 +1,328 @@
+//! The shadow against a plain page walk: a model of a hart with a TLB runs on
+//! the shadow tables while a model of a guest rewrites its page tables.
+
+use core::sync::atomic::AtomicU64;
+use std::collections::HashMap;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::mmu::walk;
+use crate::vcpu::Pmp;
+
+const BASE: u64 = 0x8000_0000;
+const PAGES: u64 = 1024;
+/// Pages that serve as page tables; the first two are roots.
+const TABLES: u64 = 6;
+/// The guest's own view of its memory, for writing to its tables.
+const DIRECT: u64 = 0x10_0000_0000;
+
+/// What the model hart remembers of a page: where it is, and its rights.
+type Tlb = HashMap<u64, (Hpa, Rights)>;
+
+struct Model {
+    ram: GuestRam,
+    shadow: Shadow,
+    epoch: AtomicU64,
+    tlb: Tlb,
+    space: Space,
+    faults: usize,
+}
+
+impl Model {
+    fn new(quota: u32) -> Self {
+        let ram = GuestRam::leaked(Gpa(BASE), PAGES * 4096);
+        let mut shadow = Shadow::new(&ram, quota, false).unwrap();
+        let pmp = shadow.intern(Pmp::open().rules()).unwrap();
+        let space = Space::sv39(Gpa(BASE), false, false, false, pmp);
+        let epoch = AtomicU64::new(0);
+        let mut model = Self { ram, shadow, epoch, tlb: Tlb::new(), space, faults: 0 };
+        for root in 0..2 {
+            model.write_raw(root, pte::index(Gva(DIRECT), 2), leaf(0) | 0xcf);
+        }
+        model
+    }
+
+    fn write_raw(&mut self, table: u64, index: usize, value: u64) {
+        self.ram.store_u64(entry(table, index), value).unwrap();
+    }
+
+    /// What the hardware would find in the shadow tables now.
+    fn hardware(&mut self, gva: Gva) -> Option<(Hpa, Rights)> {
+        let root = self.shadow.root(self.space)?;
+        let (entry, level) = self.shadow.lookup(root, gva)?;
+        let within = gva.0 & (pte::leaf_size(level) - 1) & !0xfff;
+        entry.has(Pte::V).then(|| (Hpa(entry.hpa().0 | within), entry.rights()))
+    }
+
+    /// Performs an access as a hart does: TLB, tables, fault, again.
+    fn access(&mut self, gva: Gva, kind: Access) -> Result<Hpa, Outcome> {
+        for _ in 0..4 {
+            let known = self.tlb.get(&gva.page()).copied();
+            let usable = known.filter(|(_, rights)| rights.contains(Rights::from(kind)));
+            let found = usable.or_else(|| self.hardware(gva));
+            if let Some((hpa, rights)) = found
+                && rights.contains(Rights::from(kind))
+            {
+                self.tlb.insert(gva.page(), (hpa, rights));
+                return Ok(hpa);
+            }
+            self.faults += 1;
+            let peers = Peers { epoch: &self.epoch, settled: u64::MAX };
+            match self.shadow.fault(&self.ram, self.space, gva, kind, peers) {
+                Outcome::Mapped { flush: true, .. } => self.tlb.clear(),
+                Outcome::Mapped { flush: false, .. } => {}
+                Outcome::Full => self.zap(),
+                other => return Err(other),
+            }
+        }
+        panic!("access to {gva} makes no progress");
+    }
+
+    fn zap(&mut self) {
+        self.shadow.zap(&self.ram);
+        self.space.pmp = self.shadow.intern(Pmp::open().rules()).unwrap();
+        self.tlb.clear();
+    }
+
+    /// Writes a page-table entry as the guest does, by a store.
+    fn store_entry(&mut self, table: u64, index: usize, value: u64) {
+        let gva = Gva(DIRECT + entry(table, index).0 - BASE);
+        if self.access(gva, Access::Store).is_ok() {
+            // Raw: a store of the guest, which the VMM does not see.
+            let target = entry(table, index);
+            let old = self.ram.load_u64(target).unwrap();
+            let _ = self.ram.compare_exchange_u64(target, old, value);
+        }
+    }
+
+    fn fence(&mut self) {
+        let peers = Peers { epoch: &self.epoch, settled: u64::MAX };
+        if !self.shadow.fence(&self.ram, peers) {
+            self.zap();
+        }
+        self.tlb.clear();
+    }
+
+    /// What a plain walk says.
+    fn expected(&self, gva: Gva, kind: Access) -> Result<Gpa, Outcome> {
+        match walk::access(&self.ram, self.space, gva, kind, |_| true) {
+            Ok(walk) => Ok(walk.translate(gva).align_down(4096)),
+            Err(walk::WalkFault::Page) => Err(Outcome::PageFault),
+            Err(walk::WalkFault::Access) => Err(Outcome::AccessFault),
+        }
+    }
+
+    fn check(&mut self, gva: Gva, kind: Access) {
+        let found = self.access(gva, kind);
+        let expected = self.expected(gva, kind);
+        match (found, expected) {
+            (Ok(hpa), Ok(gpa)) => assert_eq!(self.ram.hpa(gpa, 1), Some(hpa), "{kind:?} {gva}"),
+            (Err(Outcome::Device(at)), Ok(gpa)) => {
+                assert_eq!((at.align_down(4096), self.ram.hpa(gpa, 1)), (gpa, None));
+            }
+            (found, expected) => assert_eq!(found.err(), expected.err(), "{kind:?} {gva}"),
+        }
+    }
+}
+
+fn entry(table: u64, index: usize) -> Gpa {
+    Gpa(BASE + table * 4096 + 8 * index as u64)
+}
+
+/// An entry without flags for the page `page` of RAM.
+fn leaf(page: u64) -> u64 {
+    ((BASE >> 12) + page) << 10
+}
+
+/// Addresses that share tables: three bits per level.
+fn address() -> impl Strategy<Value = Gva> {
+    (0..2u64, 0..3u64, 0..4u64).prop_map(|(a, b, c)| Gva(a << 30 | b << 21 | c << 12))
+}
+
+fn kind() -> impl Strategy<Value = Access> {
+    prop_oneof![Just(Access::Load), Just(Access::Store), Just(Access::Execute)]
+}
+
+/// An entry that a guest might write: mostly sensible, sometimes not.
+fn value() -> impl Strategy<Value = u64> {
+    prop_oneof![
+        4 => (0..TABLES).prop_map(|table| leaf(table) | Pte::V),
+        4 => (0..64u64, any::<u8>()).prop_map(|(page, flags)| leaf(page) | u64::from(flags) | 1),
+        2 => any::<u8>().prop_map(|flags| leaf(512) | u64::from(flags) | 1),
+        1 => Just(0),
+        1 => Just(0x1000 << 10 | 0xcf),
+        1 => any::<u64>(),
+    ]
+}
+
+#[derive(Clone, Debug)]
+enum Event {
+    Write { table: u64, index: usize, value: u64 },
+    DeviceWrite { table: u64, index: usize, value: u64 },
+    Touch(Gva, Access),
+    Switch { root: u64, user: bool, sum: bool, mxr: bool },
+    Fence,
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let place = || (0..TABLES, 0..5usize, value());
+    prop_oneof![
+        4 => place().prop_map(|(table, index, value)| Event::Write { table, index, value }),
+        1 => place().prop_map(|(table, index, value)| Event::DeviceWrite { table, index, value }),
+        6 => (address(), kind()).prop_map(|(gva, kind)| Event::Touch(gva, kind)),
+        1 => (0..2u64, any::<(bool, bool, bool)>()).prop_map(|(root, (user, sum, mxr))| {
+            Event::Switch { root, user, sum, mxr }
+        }),
+        2 => Just(Event::Fence),
+    ]
+}
+
+fn run(quota: u32, events: Vec<Event>, probes: Vec<(Gva, Access)>) {
+    let mut model = Model::new(quota);
+    for event in events {
+        match event {
+            Event::Write { table, index, value } => {
+                let space = model.space;
+                model.switch(0, false, false, false);
+                model.store_entry(table, index, value);
+                model.switch_to(space);
+            }
+            Event::DeviceWrite { table, index, value } => model.write_raw(table, index, value),
+            // Stale answers are allowed before a fence; endless faults are not.
+            Event::Touch(gva, kind) => drop(model.access(gva, kind)),
+            Event::Switch { root, user, sum, mxr } => model.switch(root, user, sum, mxr),
+            Event::Fence => {
+                model.fence();
+                for &(gva, kind) in &probes {
+                    model.check(gva, kind);
+                }
+            }
+        }
+    }
+}
+
+impl Model {
+    fn switch(&mut self, root: u64, user: bool, sum: bool, mxr: bool) {
+        let root = Gpa(BASE + root * 4096);
+        self.switch_to(Space::sv39(root, user, sum, mxr, self.space.pmp));
+    }
+
+    fn switch_to(&mut self, space: Space) {
+        self.space = Space { pmp: self.space.pmp, ..space };
+        self.tlb.clear();
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(3000))]
+
+    #[test]
+    fn after_a_fence_the_shadow_says_what_the_tables_say(
+        events in prop::collection::vec(event(), 1..60),
+        probes in prop::collection::vec((address(), kind()), 6),
+        quota in prop_oneof![Just(8u32), Just(12), Just(64)],
+    ) {
+        run(quota, events, probes);
+    }
+}
+
+/// A model whose root maps one table of pages at address 0.
+fn with_pages() -> Model {
+    let mut model = Model::new(64);
+    model.write_raw(0, 0, leaf(2) | Pte::V);
+    model.write_raw(2, 0, leaf(3) | Pte::V);
+    for index in 0..64 {
+        model.write_raw(3, index, leaf(100 + index as u64) | 0xcf);
+    }
+    model
+}
+
+#[test]
+fn a_full_fence_costs_no_faults_when_nothing_changed() {
+    let mut model = with_pages();
+    for round in 0..3 {
+        let before = model.faults;
+        for page in 0..64 {
+            model.access(Gva(page << 12), Access::Store).unwrap();
+        }
+        assert_eq!(model.faults - before, if round == 0 { 64 } else { 0 });
+        model.fence();
+    }
+}
+
+#[test]
+fn a_changed_entry_costs_one_exit_for_the_write_and_one_for_the_refill() {
+    let mut model = with_pages();
+    for page in 0..64 {
+        model.access(Gva(page << 12), Access::Load).unwrap();
+    }
+    model.store_entry(4, 0, 0);
+    let before = model.faults;
+    model.store_entry(3, 7, leaf(200) | 0xcf);
+    model.store_entry(3, 8, leaf(201) | 0xcf);
+    assert_eq!(model.faults - before, 1);
+    model.fence();
+    for page in 0..64 {
+        model.check(Gva(page << 12), Access::Load);
+    }
+    assert_eq!(model.faults - before, 3);
+}
+
+#[test]
+fn two_roots_share_the_shadow_of_a_common_table() {
+    let mut model = with_pages();
+    model.write_raw(1, 0, leaf(2) | Pte::V);
+    model.access(Gva(0), Access::Load).unwrap();
+    let used = model.shadow.used();
+    model.switch(1, false, false, false);
+    model.access(Gva(0), Access::Load).unwrap();
+    assert_eq!(model.shadow.used(), used + 1);
+}
+
+#[test]
+fn superpages_stay_whole_until_a_table_lies_in_them() {
+    let mut model = Model::new(64);
+    let gva = Gva(DIRECT + 0x20_0000);
+    model.access(gva, Access::Store).unwrap();
+    let root = model.shadow.root(model.space).unwrap();
+    // Host memory of the test need not be aligned to 2 MiB.
+    let whole = model.ram.hpa(Gpa(BASE + 0x20_0000), 1).unwrap().is_aligned(0x20_0000);
+    let (_, level) = model.shadow.lookup(root, gva).unwrap();
+    assert_eq!(level, u8::from(whole));
+    model.access(Gva(DIRECT), Access::Store).unwrap();
+    let (entry, level) = model.shadow.lookup(root, Gva(DIRECT)).unwrap();
+    assert_eq!((level, entry.has(Pte::W)), (0, true), "the root itself, changed by a store");
+}
+
+#[test]
+fn other_harts_must_flush_before_a_table_counts_as_followed() {
+    let mut model = with_pages();
+    model.shadow.smp = true;
+    model.access(Gva(DIRECT + 0x3000), Access::Store).unwrap();
+    model.access(Gva(0), Access::Load).unwrap();
+    model.access(Gva(0x1000), Access::Load).unwrap();
+    assert_eq!(model.epoch.load(core::sync::atomic::Ordering::Relaxed), 1);
+    // A hart with a stale TLB writes unseen; the fence must look even so.
+    let old = model.ram.load_u64(entry(3, 0)).unwrap();
+    model.ram.compare_exchange_u64(entry(3, 0), old, leaf(300) | 0xcf).unwrap().unwrap();
+    let unsettled = Peers { epoch: &model.epoch, settled: 0 };
+    assert!(model.shadow.fence(&model.ram, unsettled));
+    assert!(model.shadow.tracker.any_changed());
+    model.tlb.clear();
+    model.check(Gva(0), Access::Load);
+    let settled = Peers { epoch: &model.epoch, settled: u64::MAX };
+    assert!(model.shadow.fence(&model.ram, settled));
+    assert!(!model.shadow.tracker.any_changed());
+}
+
+#[test]
+fn devices_are_remembered_by_page() {
+    let mut model = with_pages();
+    model.write_raw(3, 100, 0x10000 << 10 | 0xc7);
+    let gva = Gva(100 << 12 | 5);
+    assert_eq!(model.access(gva, Access::Load), Err(Outcome::Device(Gpa(0x1000_0005))));
+    let root = model.shadow.root(model.space).unwrap();
+    assert_eq!(model.shadow.known_device(root, gva, Access::Load), Some(Gpa(0x1000_0005)));
+    assert_eq!(model.shadow.known_device(root, gva, Access::Execute), None);
+}
