@@ -21,6 +21,7 @@
 extern crate alloc;
 
 pub mod addr;
+pub mod bundle;
 pub mod bus;
 pub mod decode;
 pub mod dev;

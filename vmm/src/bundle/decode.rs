@@ -1,0 +1,176 @@
+//! From the bytes of a bundle to a [`Config`] (in the VMM).
+//!
+//! Every property is checked here, once: what comes out can be relied on.
+//! Errors name the node and say what is wrong, because the VMM prints them.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt;
+
+use dtoolkit::fdt::{Fdt, FdtNode};
+use dtoolkit::{FromPropertyValue, Node, Property};
+
+use super::{
+    ALIGN, Backend, COMPATIBLE, Causes, Config, Disk, DiskModel, Extent, Guest, MAX_CPUS,
+    MAX_DISKS, MAX_GUESTS, MEMORY_UNIT, MmioVersion, Word,
+};
+
+/// Why a bundle was refused: which node, and what is wrong there.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Error {
+    node: String,
+    problem: String,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "bundle: {}: {}", self.node, self.problem)
+    }
+}
+
+impl core::error::Error for Error {}
+
+/// A node under inspection; knows the bundle, to check extents against it.
+struct Reader<'a> {
+    node: FdtNode<'a>,
+    bundle: &'a [u8],
+}
+
+impl Config {
+    /// Reads the configuration at the head of `bundle`.
+    ///
+    /// All extents of the result lie inside `bundle` and are page-aligned.
+    ///
+    /// # Errors
+    /// The first thing that is missing or out of its range.
+    pub fn parse(bundle: &[u8]) -> Result<Self, Error> {
+        let tree = tree(bundle)?;
+        let root = Reader { node: tree.root(), bundle };
+        if root.text("compatible")? != COMPATIBLE {
+            return Err(root.bad(format!("compatible: must be {COMPATIBLE:?}")));
+        }
+        let guests = match tree.root().child("guests") {
+            Some(node) => root.at(node).each("guest", MAX_GUESTS, Reader::guest)?,
+            None => Vec::new(),
+        };
+        if guests.is_empty() {
+            return Err(root.bad("there is no guest"));
+        }
+        let trace = Causes::from_bits_truncate(root.get("trace")?.unwrap_or(0u32));
+        Ok(Self { trace, trace_limit: root.get("trace-limit")?, guests })
+    }
+}
+
+/// The tree at the head of a bundle, whose length is in its own header
+/// (Devicetree Specification 0.4, 5.2: `totalsize`).
+fn tree(bundle: &[u8]) -> Result<Fdt<'_>, Error> {
+    let bad = |problem: &str| Error { node: "header".to_string(), problem: problem.to_string() };
+    let size = bundle.get(4..8).and_then(|word| word.try_into().ok()).map(u32::from_be_bytes);
+    let head = size.and_then(|size| bundle.get(..size as usize));
+    let head = head.ok_or_else(|| bad("shorter than it says"))?;
+    Fdt::new(head).map_err(|error| bad(&error.to_string()))
+}
+
+impl<'a> Reader<'a> {
+    fn at(&self, node: FdtNode<'a>) -> Self {
+        Self { node, bundle: self.bundle }
+    }
+
+    fn bad(&self, problem: impl Into<String>) -> Error {
+        let name = self.node.name();
+        let node = if name.is_empty() { "/" } else { name };
+        Error { node: node.to_string(), problem: problem.into() }
+    }
+
+    /// Reads all children called `name`, of which there may be `limit`.
+    fn each<T>(
+        &self,
+        name: &str,
+        limit: usize,
+        read: impl Fn(&Self) -> Result<T, Error>,
+    ) -> Result<Vec<T>, Error> {
+        let nodes = self.node.children().filter(|node| node.name_without_address() == name);
+        let found: Vec<T> =
+            nodes.take(limit + 1).map(|node| read(&self.at(node))).collect::<Result<_, _>>()?;
+        match found.len() > limit {
+            true => Err(self.bad(format!("more than {limit} nodes {name}"))),
+            false => Ok(found),
+        }
+    }
+
+    fn get<T: FromPropertyValue<'a>>(&self, name: &str) -> Result<Option<T>, Error> {
+        let Some(property) = self.node.property(name) else { return Ok(None) };
+        property.value_as().map(Some).map_err(|error| self.bad(format!("{name}: {error}")))
+    }
+
+    fn need<T: FromPropertyValue<'a>>(&self, name: &str) -> Result<T, Error> {
+        self.get(name)?.ok_or_else(|| self.bad(format!("{name}: missing")))
+    }
+
+    fn text(&self, name: &str) -> Result<&'a str, Error> {
+        self.need(name)
+    }
+
+    fn word<T: Word>(&self, name: &str) -> Result<T, Error> {
+        let text = self.text(name)?;
+        T::from_word(text).ok_or_else(|| self.bad(format!("{name}: unknown value {text:?}")))
+    }
+
+    fn extent(&self, name: &str) -> Result<Option<Extent>, Error> {
+        let Some(bytes) = self.get::<[u8; 16]>(name)? else { return Ok(None) };
+        let pair = u128::from_be_bytes(bytes);
+        // The low half is the length: the cut is the point.
+        #[expect(clippy::cast_possible_truncation, reason = "takes the low doubleword")]
+        let extent = Extent { offset: (pair >> 64) as u64, len: pair as u64 };
+        if !extent.offset.is_multiple_of(ALIGN) || extent.of(self.bundle).is_none() {
+            return Err(self.bad(format!("{name}: not inside the bundle, at a page boundary")));
+        }
+        Ok(Some(extent))
+    }
+
+    fn guest(&self) -> Result<Guest, Error> {
+        let cpus = self.need("cpus")?;
+        if !(1..=MAX_CPUS).contains(&cpus) {
+            return Err(self.bad(format!("cpus: must be 1 to {MAX_CPUS}")));
+        }
+        let memory: u64 = self.need("memory")?;
+        if memory == 0 || !memory.is_multiple_of(MEMORY_UNIT) {
+            return Err(self.bad("memory: must be a multiple of 2 MiB"));
+        }
+        Ok(Guest {
+            name: self.text("name")?.to_string(),
+            memory,
+            cpus,
+            cpu_mode: self.word("cpu-mode")?,
+            boot: self.word("boot")?,
+            bootargs: self.text("bootargs")?.to_string(),
+            kernel: self.extent("kernel")?.ok_or_else(|| self.bad("kernel: missing"))?,
+            initrd: self.extent("initrd")?,
+            disks: self.each("disk", MAX_DISKS, Reader::disk)?,
+        })
+    }
+
+    fn disk(&self) -> Result<Disk, Error> {
+        let model = match self.text("model")? {
+            "virtio-mmio" => DiskModel::VirtioMmio(self.mmio_version()?),
+            "pv" => DiskModel::Pv,
+            "ata" => DiskModel::Ata,
+            other => return Err(self.bad(format!("model: unknown value {other:?}"))),
+        };
+        let backend = match self.text("backend")? {
+            "qemu" => Backend::Qemu { serial: self.text("serial")?.to_string() },
+            "ram" => Backend::Ram(self.extent("image")?.ok_or_else(|| self.bad("image: missing"))?),
+            other => return Err(self.bad(format!("backend: unknown value {other:?}"))),
+        };
+        Ok(Disk { model, backend, read_only: self.node.property("read-only").is_some() })
+    }
+
+    fn mmio_version(&self) -> Result<MmioVersion, Error> {
+        match self.need::<u32>("version")? {
+            1 => Ok(MmioVersion::Legacy),
+            2 => Ok(MmioVersion::Modern),
+            other => Err(self.bad(format!("version: {other} is neither 1 nor 2"))),
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! From a [`Config`] to the head of a bundle (on the host).
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use dtoolkit::ToPropertyValue;
+use dtoolkit::model::{DeviceTree, DeviceTreeNode, DeviceTreeProperty};
+
+use super::{
+    ALIGN, Backend, COMPATIBLE, Config, Disk, DiskModel, Extent, Guest, MmioVersion, Word,
+};
+
+impl Config {
+    /// Gives each payload its place behind the header; returns the size of
+    /// the whole bundle.
+    ///
+    /// The numbers in the tree have a fixed width, so the size of the header
+    /// does not depend on where the payloads are.
+    pub fn place(&mut self) -> u64 {
+        let mut end = self.header().len() as u64;
+        for extent in self.extents_mut() {
+            extent.offset = end;
+            end = end.saturating_add(extent.len).next_multiple_of(ALIGN);
+        }
+        end
+    }
+
+    /// All payloads, in the order in which they follow the header: per guest
+    /// the kernel, the initial RAM disk, the images of its disks.
+    pub fn extents_mut(&mut self) -> Vec<&mut Extent> {
+        let mut all = Vec::new();
+        for guest in &mut self.guests {
+            all.push(&mut guest.kernel);
+            all.extend(guest.initrd.as_mut());
+            all.extend(guest.disks.iter_mut().filter_map(|disk| match &mut disk.backend {
+                Backend::Ram(image) => Some(image),
+                Backend::Qemu { .. } => None,
+            }));
+        }
+        all
+    }
+
+    /// The head of the bundle: the tree, padded to [`ALIGN`].
+    pub fn header(&self) -> Vec<u8> {
+        let mut tree = DeviceTree::new();
+        set(&mut tree.root, "compatible", COMPATIBLE);
+        set(&mut tree.root, "trace", self.trace.bits());
+        if let Some(limit) = self.trace_limit {
+            set(&mut tree.root, "trace-limit", limit);
+        }
+        let mut guests = DeviceTreeNode::new_unchecked("guests");
+        for (number, guest) in self.guests.iter().enumerate() {
+            guests.add_child(guest_node(number, guest));
+        }
+        tree.root.add_child(guests);
+        let mut bytes = tree.to_dtb();
+        bytes.resize(bytes.len().next_multiple_of(ALIGN as usize), 0);
+        bytes
+    }
+}
+
+fn guest_node(number: usize, guest: &Guest) -> DeviceTreeNode {
+    let mut node = DeviceTreeNode::new_unchecked(format!("guest@{number:x}"));
+    set(&mut node, "name", guest.name.as_str());
+    set(&mut node, "memory", guest.memory);
+    set(&mut node, "cpus", guest.cpus);
+    set(&mut node, "cpu-mode", guest.cpu_mode.word());
+    set(&mut node, "boot", guest.boot.word());
+    set(&mut node, "bootargs", guest.bootargs.as_str());
+    set_extent(&mut node, "kernel", guest.kernel);
+    if let Some(initrd) = guest.initrd {
+        set_extent(&mut node, "initrd", initrd);
+    }
+    for (number, disk) in guest.disks.iter().enumerate() {
+        node.add_child(disk_node(number, disk));
+    }
+    node
+}
+
+fn disk_node(number: usize, disk: &Disk) -> DeviceTreeNode {
+    let mut node = DeviceTreeNode::new_unchecked(format!("disk@{number:x}"));
+    let model = match disk.model {
+        DiskModel::VirtioMmio(version) => {
+            set(&mut node, "version", version.number());
+            "virtio-mmio"
+        }
+        DiskModel::Pv => "pv",
+        DiskModel::Ata => "ata",
+    };
+    set(&mut node, "model", model);
+    match &disk.backend {
+        Backend::Qemu { serial } => {
+            set(&mut node, "backend", "qemu");
+            set(&mut node, "serial", serial.as_str());
+        }
+        Backend::Ram(image) => {
+            set(&mut node, "backend", "ram");
+            set_extent(&mut node, "image", *image);
+        }
+    }
+    if disk.read_only {
+        set(&mut node, "read-only", [0u8; 0]);
+    }
+    node
+}
+
+fn set<T: ToPropertyValue>(node: &mut DeviceTreeNode, name: &str, value: T) {
+    node.add_property(DeviceTreeProperty::new_unchecked(String::from(name), value));
+}
+
+fn set_extent(node: &mut DeviceTreeNode, name: &str, extent: Extent) {
+    let mut bytes = [0; 16];
+    let (offset, len) = bytes.split_at_mut(8);
+    offset.copy_from_slice(&extent.offset.to_be_bytes());
+    len.copy_from_slice(&extent.len.to_be_bytes());
+    set(node, name, bytes);
+}
+
+impl MmioVersion {
+    /// The number that the `Version` register reads.
+    pub fn number(self) -> u32 {
+        match self {
+            Self::Legacy => 1,
+            Self::Modern => 2,
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! Round trips, refusals, and bytes that mean nothing.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn sample() -> Config {
+    let ram = Backend::Ram(Extent::unplaced(5000));
+    let qemu = Backend::Qemu { serial: "g0d1".into() };
+    let first = Guest {
+        name: "xv6".into(),
+        memory: 128 << 20,
+        cpus: 3,
+        kernel: Extent::unplaced(4097),
+        disks: vec![
+            Disk {
+                model: DiskModel::VirtioMmio(MmioVersion::Legacy),
+                backend: ram,
+                read_only: true,
+            },
+            Disk { model: DiskModel::Pv, backend: qemu, read_only: false },
+        ],
+        ..Guest::default()
+    };
+    let second = Guest {
+        name: "linux".into(),
+        memory: 2 << 20,
+        cpus: 1,
+        cpu_mode: CpuMode::Assisted,
+        boot: Boot::Supervisor,
+        bootargs: "console=hvc0 \"x\"".into(),
+        kernel: Extent::unplaced(1),
+        initrd: Some(Extent::unplaced(0)),
+        disks: Vec::new(),
+    };
+    let trace = Causes::CSR | Causes::FLOAT;
+    Config { trace, trace_limit: Some(1 << 40), guests: vec![first, second] }
+}
+
+/// A complete bundle; each payload is filled with its number.
+fn bundle(config: &mut Config) -> Vec<u8> {
+    let size = config.place();
+    let mut bytes = config.header();
+    bytes.resize(usize::try_from(size).unwrap(), 0);
+    for (number, extent) in config.extents_mut().into_iter().enumerate() {
+        let start = usize::try_from(extent.offset).unwrap();
+        let end = start + usize::try_from(extent.len).unwrap();
+        bytes[start..end].fill(u8::try_from(number).unwrap() + 1);
+    }
+    bytes
+}
+
+fn problem(change: impl FnOnce(&mut Config)) -> String {
+    let mut config = sample();
+    change(&mut config);
+    let bytes = bundle(&mut config);
+    Config::parse(&bytes).unwrap_err().to_string()
+}
+
+#[test]
+fn decoding_undoes_encoding() {
+    let mut config = sample();
+    let bytes = bundle(&mut config);
+    assert_eq!(Config::parse(&bytes), Ok(config));
+}
+
+#[test]
+fn payloads_are_page_aligned_and_apart() {
+    let mut config = sample();
+    let bytes = bundle(&mut config);
+    let mut last = 0;
+    for (number, extent) in config.extents_mut().into_iter().enumerate() {
+        assert!(extent.offset.is_multiple_of(ALIGN) && extent.offset >= last);
+        last = extent.offset + extent.len;
+        let payload = extent.of(&bytes).unwrap();
+        assert!(payload.iter().all(|byte| usize::from(*byte) == number + 1));
+    }
+    assert!(bytes.len().is_multiple_of(4096));
+}
+
+#[test]
+fn refusals_name_the_node_and_the_property() {
+    assert_eq!(problem(|c| c.guests.clear()), "bundle: /: there is no guest");
+    assert_eq!(problem(|c| c.guests[0].cpus = 9), "bundle: guest@0: cpus: must be 1 to 8");
+    assert_eq!(
+        problem(|c| c.guests[1].memory += 4096),
+        "bundle: guest@1: memory: must be a multiple of 2 MiB"
+    );
+    let many = |c: &mut Config| c.guests = vec![c.guests[1].clone(); MAX_GUESTS + 1];
+    assert_eq!(problem(many), "bundle: guests: more than 8 nodes guest");
+}
+
+#[test]
+fn truncated_bundles_are_refused() {
+    let mut config = sample();
+    let bytes = bundle(&mut config);
+    let short = &bytes[..bytes.len() - 4096];
+    let error = Config::parse(short).unwrap_err().to_string();
+    assert_eq!(error, "bundle: guest@1: kernel: not inside the bundle, at a page boundary");
+    assert_eq!(Config::parse(&[]).unwrap_err().to_string(), "bundle: header: shorter than it says");
+}
+
+#[test]
+fn guest_failures_never_look_like_success_or_panic() {
+    assert_eq!(status::of_guest_failure(0), 1);
+    assert_eq!(status::of_guest_failure(7), 7);
+    for code in [99, 100, 101, 255, 256, 0xffff] {
+        assert_eq!(status::of_guest_failure(code), status::GUEST_FAILURE_MAX);
+    }
+}
+
+proptest! {
+    #[test]
+    fn random_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..512)) {
+        let _ = Config::parse(&bytes);
+    }
+
+    #[test]
+    fn damaged_bundles_never_panic(
+        damage in prop::collection::vec((0usize..1400, any::<u8>()), 1..8),
+        keep in 0usize..1400,
+    ) {
+        let mut bytes = bundle(&mut sample());
+        for (at, value) in damage {
+            bytes[at] = value;
+        }
+        let _ = Config::parse(&bytes);
+        let _ = Config::parse(&bytes[..keep]);
+    }
+
+    #[test]
+    fn what_is_accepted_lies_inside(at in 0usize..1400, value in any::<u8>()) {
+        let mut bytes = bundle(&mut sample());
+        bytes[at] = value;
+        if let Ok(mut config) = Config::parse(&bytes) {
+            for extent in config.extents_mut() {
+                prop_assert!(extent.of(&bytes).is_some());
+            }
+        }
+    }
+}
