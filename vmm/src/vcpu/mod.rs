@@ -6,20 +6,24 @@
 //! returned as `Effects`, and done by the caller.
 //!
 //! ```text
-//!   step     a trapped instruction ── csr ──┬─ status    mstatus and sstatus
-//!   trap     exceptions and interrupts      ├─ counters  cycle, time, instret
-//!   cause, names   codes and names          └─ pmp       physical protection
+//!   step     a trapped instruction ── access ─┬─ csr, names  the registers
+//!   trap     exceptions, interrupts           ├─ status      mstatus, sstatus
+//!   cause    their codes and names            ├─ interrupts  mip, mie, stimecmp
+//!                                             ├─ counters    cycle, instret
+//!                                             └─ pmp         protection
 //! ```
-//!
-//! The rules are compared with the Sail model of the architecture in `oracle`.
 
+mod access;
 mod cause;
 mod counters;
 mod csr;
+mod interrupts;
 mod names;
 mod pmp;
 pub mod status;
 mod step;
+#[cfg(test)]
+mod testing;
 mod trap;
 
 use bitflags::bitflags;

@@ -120,6 +120,13 @@ impl CsrId {
         self as usize
     }
 
+    /// Index within the bank, which this must be the identity of: 3 of
+    /// `pmpaddr3`, the number of which is 0x3b3.
+    #[inline]
+    pub(super) fn index_of(self, number: u16) -> usize {
+        usize::from(number.saturating_sub(self.bank_base().unwrap_or(number)))
+    }
+
     /// Number of the first CSR of a bank: what its indices count from.
     const fn bank_base(self) -> Option<u16> {
         match self {
@@ -142,7 +149,7 @@ impl fmt::Display for CsrName {
         let id = CsrId::of(self.0);
         match id.bank_base() {
             _ if id == CsrId::Unknown => write!(f, "{:#x}", self.0),
-            Some(base) => write!(f, "{}{}", id.name(), self.0 - base),
+            Some(_) => write!(f, "{}{}", id.name(), id.index_of(self.0)),
             None => f.write_str(id.name()),
         }
     }

@@ -5,6 +5,8 @@
 //! address ranges in rising order, so that a question about a page costs a
 //! comparison or two and equal protection compares equal.
 
+use core::fmt;
+
 use bitflags::bitflags;
 
 use super::Mode;
@@ -73,7 +75,7 @@ const SEGMENTS: usize = 2 * ENTRIES + 1;
 /// What a PMP configuration means, without how it was written.
 ///
 /// Two configurations that protect alike are equal and hash alike.
-#[derive(Clone, PartialEq, Eq, Debug, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Rules {
     segments: [Segment; SEGMENTS],
     len: usize,
@@ -119,11 +121,17 @@ impl Rules {
     }
 }
 
+impl fmt::Debug for Rules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.segments.iter().take(self.len)).finish()
+    }
+}
+
 /// The PMP registers of one virtual hart.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Pmp {
-    config: [u8; ENTRIES],
-    address: [u64; ENTRIES],
+    pub(super) config: [u8; ENTRIES],
+    pub(super) address: [u64; ENTRIES],
     rules: Rules,
 }
 

@@ -27,14 +27,18 @@ impl Vcpu {
     /// mode and status; for vM before for vS, then by priority.
     #[inline]
     pub fn pending_interrupt(&self) -> Option<Interrupt> {
-        let ready = self.csr.mip() & self.csr.mie;
-        if ready == 0 {
+        if !self.wakes() {
             return None;
         }
-        self.highest(ready)
+        let (machine, supervisor) = self.deliverable();
+        let level = if machine != 0 { machine } else { supervisor };
+        Interrupt::BY_PRIORITY.into_iter().find(|i| level & i.bit() != 0)
     }
 
-    fn highest(&self, ready: u64) -> Option<Interrupt> {
+    /// Interrupts that could be taken now if there were no others: those
+    /// bound for vM, and those for vS.
+    pub(super) fn deliverable(&self) -> (u64, u64) {
+        let ready = self.csr.mip() & self.csr.mie;
         let (status, delegated) = (self.csr.mstatus, self.csr.mideleg);
         let to_machine = self.mode != Mode::Machine || status & MIE != 0;
         let to_supervisor = match self.mode {
@@ -44,8 +48,7 @@ impl Vcpu {
         };
         let machine = if to_machine { ready & !delegated } else { 0 };
         let supervisor = if to_supervisor { ready & delegated } else { 0 };
-        let deliverable = if machine != 0 { machine } else { supervisor };
-        Interrupt::BY_PRIORITY.into_iter().find(|i| deliverable & i.bit() != 0)
+        (machine, supervisor)
     }
 
     /// Whether a waiting hart goes on: an interrupt is pending and enabled in
@@ -114,4 +117,76 @@ impl Vcpu {
 const fn handler(vector: u64, cause: u64) -> u64 {
     let base = vector & !3;
     if vector & 1 != 0 && cause & IS_INTERRUPT != 0 { base.wrapping_add(cause << 2) } else { base }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Cause, Interrupt};
+    use super::*;
+
+    fn in_user() -> Vcpu {
+        let mut hart = Vcpu::for_supervisor(0);
+        hart.mode = Mode::User;
+        hart.ctx.pc = 0x1000;
+        hart.csr.stvec = 0x8000_0001;
+        hart.csr.mtvec = 0x9000_0000;
+        hart
+    }
+
+    #[test]
+    fn exceptions_go_to_the_base_even_if_vectored() {
+        let mut hart = in_user();
+        let effects = hart.inject(Exception { cause: Cause::LoadPage, tval: 0x1234 });
+        assert_eq!(effects, Effects::TRANSLATION | Effects::COUNTERS);
+        assert_eq!((hart.mode, hart.ctx.pc), (Mode::Supervisor, 0x8000_0000));
+        assert_eq!((hart.csr.sepc, hart.csr.scause, hart.csr.stval), (0x1000, 13, 0x1234));
+    }
+
+    #[test]
+    fn interrupts_are_vectored() {
+        let mut hart = in_user();
+        let _ = hart.take_interrupt(Interrupt::SupervisorExternal);
+        assert_eq!(hart.ctx.pc, 0x8000_0000 + 4 * 9);
+        assert_eq!(hart.csr.scause, 1 << 63 | 9);
+    }
+
+    #[test]
+    fn machine_mode_never_delegates() {
+        let mut hart = in_user();
+        hart.mode = Mode::Machine;
+        let effects = hart.inject(Exception { cause: Cause::LoadPage, tval: 0 });
+        assert_eq!(
+            (hart.mode, hart.ctx.pc, effects),
+            (Mode::Machine, 0x9000_0000, Effects::empty())
+        );
+        hart.csr.mstatus |= MPRV;
+        let effects = hart.inject(Exception::illegal(0));
+        assert_eq!(effects, Effects::TRANSLATION);
+    }
+
+    #[test]
+    fn machine_interrupts_come_before_supervisor_ones() {
+        let mut hart = in_user();
+        hart.csr.mie = 0xaaa;
+        hart.set_lines(Interrupt::SupervisorExternal.bit() | Interrupt::MachineTimer.bit());
+        assert_eq!(hart.pending_interrupt(), Some(Interrupt::MachineTimer));
+        hart.set_lines(Interrupt::SupervisorExternal.bit());
+        assert_eq!(hart.pending_interrupt(), Some(Interrupt::SupervisorExternal));
+        hart.mode = Mode::Supervisor;
+        assert_eq!(hart.pending_interrupt(), None);
+        assert!(hart.wakes());
+    }
+
+    #[test]
+    fn returning_reports_what_waited() {
+        let mut hart = in_user();
+        hart.csr.mie = 0x222;
+        let _ = hart.inject(Exception { cause: Cause::EcallFromU, tval: 0 });
+        let quiet = hart.return_from_supervisor();
+        assert_eq!(quiet, Effects::TRANSLATION | Effects::COUNTERS);
+        let _ = hart.inject(Exception { cause: Cause::EcallFromU, tval: 0 });
+        hart.set_lines(Interrupt::SupervisorExternal.bit());
+        assert!(hart.return_from_supervisor().contains(Effects::INTERRUPTS));
+        assert_eq!((hart.mode, hart.ctx.pc), (Mode::User, 0x1000));
+    }
 }
