@@ -12,6 +12,8 @@
 //!                                             ├─ counters    cycle, instret
 //!                                             └─ pmp         protection
 //! ```
+//!
+//! The rules are compared with the Sail model of the architecture in `oracle`.
 
 mod access;
 mod cause;
@@ -19,6 +21,8 @@ mod counters;
 mod csr;
 mod interrupts;
 mod names;
+#[cfg(test)]
+mod oracle;
 mod pmp;
 pub mod status;
 mod step;
