@@ -384,7 +384,7 @@ fn extensions() -> impl Strategy<Value = u64> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(4_000))]
+    #![proptest_config(ProptestConfig { cases: 4_000, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn wild_arguments_do_no_harm(
         eid in extensions(),
