@@ -9,7 +9,7 @@ use elf::abi::{EM_RISCV, ET_DYN, ET_EXEC, PT_LOAD};
 use elf::endian::LittleEndian;
 use elf::segment::ProgramHeader;
 
-use super::{BootRequest, Entry, Kind, LoadError, Piece, Plan, inside};
+use super::{BootRequest, Entry, Kind, LoadError, Piece, Plan, inside, mode};
 use crate::addr::Gpa;
 use crate::mem::GuestRam;
 use crate::vcpu::Mode;
@@ -38,7 +38,7 @@ pub(super) fn plan<'a>(
     check_overlap(&segments)?;
     let pc = entry_point(file.ehdr.e_entry, &segments)?;
     let end = segments.iter().map(|(_, s)| s.p_paddr.saturating_add(s.p_memsz)).max();
-    let mode = boot.mode(if pc == ram.base() { Mode::Machine } else { Mode::Supervisor });
+    let mode = mode(boot, if pc == ram.base() { Mode::Machine } else { Mode::Supervisor });
     let entry = Entry { pc, mode, end: Gpa(end.unwrap_or(0)), kind: Kind::Elf };
     Ok(Plan { entry, pieces })
 }

@@ -4,7 +4,7 @@ use alloc::vec;
 
 use zerocopy::{FromBytes, Immutable, KnownLayout, little_endian as le};
 
-use super::{BootRequest, Entry, Kind, LARGE_PAGE, LoadError, Piece, Plan, inside};
+use super::{BootRequest, Entry, Kind, LARGE_PAGE, LoadError, Piece, Plan, inside, mode};
 use crate::mem::GuestRam;
 use crate::vcpu::Mode;
 
@@ -54,7 +54,7 @@ pub(super) fn plan<'a>(
     let size = header.image_size.get().max(file);
     let pc = ram.base().wrapping_add(offset);
     let end = inside(ram, "the Linux image", pc, size)?;
-    let mode = boot.mode(if offset == 0 { Mode::Machine } else { Mode::Supervisor });
+    let mode = mode(boot, if offset == 0 { Mode::Machine } else { Mode::Supervisor });
     let entry = Entry { pc, mode, end, kind: Kind::LinuxImage };
     Ok(Plan { entry, pieces: vec![Piece { at: pc, bytes: image, zeroes: size - file }] })
 }

@@ -26,21 +26,12 @@ use alloc::vec::Vec;
 
 pub use error::LoadError;
 
+/// The mode in which the user wants a kernel to start.
+pub use crate::bundle::Boot as BootRequest;
+
 use crate::addr::{Gpa, PAGE_SIZE};
 use crate::mem::GuestRam;
 use crate::vcpu::Mode;
-
-/// The mode in which the user wants a kernel to start.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum BootRequest {
-    /// The image decides; see the table of this module.
-    #[default]
-    Auto,
-    /// vM: the kernel is its own firmware.
-    Machine,
-    /// vS: the VMM is its firmware.
-    Supervisor,
-}
 
 /// The format that an image was found to have.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -96,14 +87,12 @@ pub fn kernel(image: &[u8], ram: &GuestRam, boot: BootRequest) -> Result<Entry, 
     Ok(plan.entry)
 }
 
-impl BootRequest {
-    /// The mode to start in, when the image suggests `suggested`.
-    const fn mode(self, suggested: Mode) -> Mode {
-        match self {
-            Self::Auto => suggested,
-            Self::Machine => Mode::Machine,
-            Self::Supervisor => Mode::Supervisor,
-        }
+/// The mode to start in, when the image suggests `suggested`.
+const fn mode(boot: BootRequest, suggested: Mode) -> Mode {
+    match boot {
+        BootRequest::Auto => suggested,
+        BootRequest::Machine => Mode::Machine,
+        BootRequest::Supervisor => Mode::Supervisor,
     }
 }
 
@@ -118,7 +107,7 @@ fn raw<'a>(image: &'a [u8], ram: &GuestRam, boot: BootRequest) -> Result<Plan<'a
     if let Some(format) = packed(image) {
         return Err(LoadError::Packed(format));
     }
-    let mode = boot.mode(Mode::Machine);
+    let mode = mode(boot, Mode::Machine);
     let offset = if mode == Mode::Machine { 0 } else { LARGE_PAGE };
     let pc = ram.base().wrapping_add(offset);
     let size = image.len() as u64;
