@@ -12,7 +12,7 @@
 //!
 //! ```text
 //!  RAM base                                                         end of RAM
-//!  | (room) | kernel .. Entry::end | free memory ... | initrd | tree | (room) |
+//!  | (room) | kernel .. Entry::end | free memory ... | initrd | tree | (rest) |
 //! ```
 
 mod elf64;
@@ -156,6 +156,8 @@ fn zero(ram: &GuestRam, mut at: Gpa, mut size: u64) -> Result<(), LoadError> {
     Ok(())
 }
 
+const GIB: u64 = 1 << 30;
+
 /// Room for the device tree, in bytes. Ours are a tenth of it, and Linux takes
 /// up to 2 MiB.
 pub const TREE_ROOM: u64 = 64 << 10;
@@ -174,10 +176,11 @@ pub struct Placement {
 /// Both go to the top, out of the way of a kernel that starts to use memory
 /// right above itself before it has read the tree. The tree starts a large
 /// page, as QEMU has it, so that early page tables map it with one entry, or a
-/// page, where RAM is too small for that. Linux wants nothing more of them
-/// (Documentation/arch/riscv/boot.rst).
+/// page, where RAM is too small for that; neither lies beyond the first GiB,
+/// which is as far as the first page table of many kernels reaches. Linux wants
+/// nothing more of them (Documentation/arch/riscv/boot.rst).
 pub fn place(ram: &GuestRam, entry: &Entry, initrd: u64) -> Result<Placement, LoadError> {
-    let end = Gpa(ram.base().0.saturating_add(ram.len()));
+    let end = Gpa(ram.base().0.saturating_add(ram.len().min(GIB)));
     let free = entry.end.0.checked_next_multiple_of(PAGE_SIZE).unwrap_or(u64::MAX);
     let under = |top: Gpa, size: u64, align: u64| {
         let start = Gpa(top.0.checked_sub(size)?).align_down(align);

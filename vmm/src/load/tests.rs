@@ -247,6 +247,13 @@ fn initrd_and_tree_lie_at_the_top() {
 }
 
 #[test]
+fn much_memory_is_used_from_below() {
+    let ram = GuestRam::leaked(BASE, 2 << 30);
+    let placed = place(&ram, &ending(BASE.0), 0x1000).unwrap();
+    assert_eq!(placed.tree.0, BASE.0 + (1 << 30) - (2 << 20));
+}
+
+#[test]
 fn little_memory_is_used_well() {
     let ram = ram();
     let room = SIZE - TREE_ROOM;
