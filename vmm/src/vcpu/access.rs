@@ -3,8 +3,8 @@
 //! It arrives as a `Modify` and leaves as the old value and `Effects`. Two
 //! tables say what may be written where, one line per CSR; what needs more
 //! than a mask has a method of its own. The frequent CSRs are those that
-//! kernels touch on each trap, and whose rules call nothing: the compiler
-//! then makes one leaf function of decoding, rule and retirement.
+//! kernels touch on each trap; their rules are inlined into the loop that
+//! runs a guest, and must call nothing.
 
 use super::counters::{self, Counters};
 use super::csr::{CsrFile, DELEGABLE_EXCEPTIONS};
