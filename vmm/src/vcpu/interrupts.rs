@@ -179,9 +179,13 @@ mod tests {
         assert_eq!(modify(&mut hart, MIP, SET, SSIP, &IDLE).0, SEIP);
         hart.set_lines(0);
         assert_eq!(hart.csr.mip(), SSIP);
-        // csrrc of the bit leaves the line up.
+        // The bit stays while the line is up, and csrrc leaves the line up.
         hart.set_lines(SEIP);
         assert_eq!(modify(&mut hart, MIP, WRITE, SEIP, &IDLE).0, SEIP | SSIP);
+        let _ = modify(&mut hart, MIP, SET, SSIP, &IDLE);
+        hart.set_lines(0);
+        assert_eq!(modify(&mut hart, MIP, CLEAR, SSIP, &IDLE).0, SEIP | SSIP);
+        hart.set_lines(SEIP);
         assert_eq!(modify(&mut hart, MIP, CLEAR, SEIP, &IDLE).0, SEIP);
         assert_eq!(hart.csr.mip(), SEIP);
         hart.set_lines(0);
