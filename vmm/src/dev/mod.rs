@@ -10,3 +10,4 @@
 //! do: kernels made for it must boot unmodified.
 
 pub mod clint;
+pub mod finisher;
