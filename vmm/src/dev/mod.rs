@@ -11,3 +11,4 @@
 
 pub mod clint;
 pub mod finisher;
+pub mod rtc;
