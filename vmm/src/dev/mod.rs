@@ -12,3 +12,4 @@
 pub mod clint;
 pub mod finisher;
 pub mod rtc;
+pub mod uart16550;
