@@ -11,5 +11,6 @@
 
 pub mod clint;
 pub mod finisher;
+pub mod plic;
 pub mod rtc;
 pub mod uart16550;
