@@ -8,7 +8,7 @@ use dtoolkit::ToPropertyValue;
 use dtoolkit::model::{DeviceTree, DeviceTreeNode, DeviceTreeProperty};
 
 use super::{
-    ALIGN, Backend, COMPATIBLE, Config, Disk, DiskModel, Extent, Guest, MmioVersion, Word,
+    ALIGN, Backend, COMPATIBLE, Config, Disk, DiskModel, Extent, Guest, MmioVersion, PAGE, Word,
 };
 
 impl Config {
@@ -55,7 +55,7 @@ impl Config {
         }
         tree.root.add_child(guests);
         let mut bytes = tree.to_dtb();
-        bytes.resize(bytes.len().next_multiple_of(ALIGN as usize), 0);
+        bytes.resize(bytes.len().next_multiple_of(PAGE), 0);
         bytes
     }
 }

@@ -20,7 +20,8 @@ pub use decode::Error;
 /// `compatible` of the root node.
 pub const COMPATIBLE: &str = "trapeze,bundle-v1";
 /// Payloads begin at multiples of this, in bytes.
-pub const ALIGN: u64 = 4096;
+pub const ALIGN: u64 = PAGE as u64;
+const PAGE: usize = 4096;
 /// Guest memory is a multiple of this, so that superpages can map all of it.
 pub const MEMORY_UNIT: u64 = 2 << 20;
 /// vCPUs per guest: what the emulated CLINT and PLIC have room for.
