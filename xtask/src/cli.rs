@@ -1,0 +1,95 @@
+//! The command line: which commands there are, and mistakes in one line.
+
+use clap::error::ErrorKind;
+use clap::{Parser, Subcommand};
+
+use crate::failure::{Result, mistake};
+use crate::run::RunCommand;
+use crate::setup;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version)]
+#[command(about = "Builds, runs and checks Trapeze, a RISC-V VMM for machines without H")]
+struct Cli {
+    #[command(subcommand)]
+    command: Commands,
+}
+
+#[derive(Subcommand)]
+enum Commands {
+    /// Run one or more guests (see docs/running.md)
+    Run(Box<RunCommand>),
+    /// Install what is missing to build and run Trapeze
+    Setup,
+}
+
+/// Does what the command line says; returns the exit status.
+///
+/// # Errors
+/// What the user should know, in one line.
+pub fn main() -> Result<u8> {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) if is_request(&error) => {
+            print!("{}", error.render());
+            return Ok(0);
+        }
+        Err(error) => return Err(mistake(one_line(&error))),
+    };
+    match cli.command {
+        Commands::Run(command) => crate::run::main(*command),
+        Commands::Setup => setup::main().map(|()| 0),
+    }
+}
+
+fn is_request(error: &clap::Error) -> bool {
+    matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion)
+}
+
+/// Clap's message without its usage and its blank lines.
+fn one_line(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let told = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let told = told.take_while(|line| !line.starts_with("Usage") && !line.starts_with("For more"));
+    let line = told.collect::<Vec<_>>().join(" ");
+    let line = line.strip_prefix("error: ").unwrap_or(&line);
+    match error.kind() {
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            "which command? `cargo xtask --help` lists them".to_owned()
+        }
+        _ => format!("{line} (`cargo xtask help` explains the options)"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(arguments: &[&str]) -> String {
+        let all = std::iter::once(&"xtask").chain(arguments);
+        match Cli::try_parse_from(all) {
+            Ok(_) => panic!("accepted"),
+            Err(error) => one_line(&error),
+        }
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        <Cli as clap::CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn mistakes_take_one_line_and_name_the_option() {
+        for (arguments, part) in [
+            (&["run", "--memory", "12"] as &[&str], "'12' for '--memory"),
+            (&["run", "--cpu", "fast"], "[possible values: classic, assisted]"),
+            (&["run", "--kernle", "x"], "unexpected argument '--kernle'"),
+            (&["run", "--disk", "a,model=floppy"], "virtio-mmio, pv, ata"),
+            (&["walk"], "unrecognized subcommand 'walk'"),
+            (&[], "which command?"),
+        ] {
+            let line = refused(arguments);
+            assert!(line.contains(part) && !line.contains('\n'), "{arguments:?}: {line}");
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! The host tool behind `make`: it builds the VMM, runs guests on it in QEMU,
+//! and checks the project.
+//!
+//! As a library it serves the `tests` crate, which needs the same guests and
+//! the same idea of where things are.
+
+pub mod cli;
+pub mod failure;
+pub mod mode;
+pub mod run;
+pub mod setup;
+pub mod workspace;

@@ -1,0 +1,157 @@
+//! The command line of QEMU.
+
+use std::path::Path;
+
+use trapeze_vmm::bundle::{DiskModel, MmioVersion};
+
+use super::guest::Guest;
+use super::image::Start;
+use super::spec::Plan;
+use crate::mode::Mode;
+
+/// Files that a run needs besides those of the guests.
+pub(super) struct Files<'a> {
+    /// The VMM's executable.
+    pub(super) vmm: &'a Path,
+    /// The bundle.
+    pub(super) bundle: &'a Path,
+    /// A FIFO that gets a copy of the console.
+    pub(super) console: Option<&'a Path>,
+    /// The socket of the log port.
+    pub(super) log: &'a Path,
+}
+
+/// The serial number by which the VMM finds a disk.
+pub(super) fn serial(guest: usize, disk: usize) -> String {
+    format!("g{guest}d{disk}")
+}
+
+/// Arguments of QEMU for a machine with `memory` bytes of RAM.
+pub(super) fn arguments(plan: &Plan, memory: u64, files: &Files<'_>) -> Vec<String> {
+    let mut line = Line::default();
+    line.add("-M virt -cpu rv64,h=false");
+    line.pair("-smp", plan.harts.to_string());
+    line.pair("-m", format!("{}M", memory >> 20));
+    if plan.icount {
+        line.add("-icount shift=0");
+    }
+    line.console(files.console);
+    match (plan.mode, plan.guests.first()) {
+        (Mode::Native, Some(guest)) => line.native(guest),
+        _ => line.machine(plan, files),
+    }
+    line.0
+}
+
+#[derive(Default)]
+struct Line(Vec<String>);
+
+impl Line {
+    /// Adds words that hold no user input.
+    fn add(&mut self, words: &str) {
+        self.0.extend(words.split(' ').map(str::to_owned));
+    }
+
+    fn pair(&mut self, option: &str, value: impl Into<String>) {
+        self.0.extend([option.to_owned(), value.into()]);
+    }
+
+    /// Console and monitor on the terminal, so that Ctrl-A x works and Ctrl-C
+    /// is the guest's. `-serial mon:stdio` takes no log file, so where a copy
+    /// is wanted its long form is written.
+    fn console(&mut self, copy: Option<&Path>) {
+        self.add("-nographic");
+        match copy {
+            None => self.add("-serial mon:stdio"),
+            Some(path) => {
+                let path = escape(path);
+                let stdio = format!("stdio,id=console,mux=on,signal=off,logfile={path}");
+                self.pair("-chardev", stdio);
+                self.add("-serial chardev:console -mon chardev=console");
+            }
+        }
+    }
+
+    /// The machine on which the VMM runs.
+    fn machine(&mut self, plan: &Plan, files: &Files<'_>) {
+        self.add("-bios none");
+        self.pair("-kernel", files.vmm.display().to_string());
+        self.pair("-initrd", files.bundle.display().to_string());
+        self.add("-global virtio-mmio.force-legacy=false");
+        for (number, guest) in plan.guests.iter().enumerate() {
+            self.disks(number, guest, false);
+        }
+        if plan.has_log_port() {
+            self.pair("-chardev", format!("socket,id=log,path={}", escape(files.log)));
+            self.add("-device virtio-serial-device -device virtconsole,chardev=log");
+        }
+    }
+
+    /// The machine that a guest believes to be on, for real.
+    fn native(&mut self, guest: &Guest) {
+        self.add(match guest.start {
+            Start::Bare => "-bios none",
+            Start::Firmware => "-bios default",
+        });
+        self.pair("-kernel", guest.kernel.display().to_string());
+        if let Some(initrd) = &guest.initrd {
+            self.pair("-initrd", initrd.display().to_string());
+        }
+        if !guest.append.is_empty() {
+            self.pair("-append", &guest.append);
+        }
+        let legacy = DiskModel::VirtioMmio(MmioVersion::Legacy);
+        let legacy = guest.disks.iter().any(|disk| disk.model == legacy);
+        self.pair("-global", format!("virtio-mmio.force-legacy={legacy}"));
+        self.disks(0, guest, true);
+    }
+
+    /// QEMU disks. Natively they are in the slots where the guest looks, and
+    /// a RAM disk is one whose changes are thrown away.
+    fn disks(&mut self, number: usize, guest: &Guest, native: bool) {
+        for (slot, disk) in guest.disks.iter().enumerate().filter(|(_, disk)| native || !disk.ram) {
+            let id = serial(number, slot);
+            let mut drive = format!("id={id},if=none,format=raw,file={}", escape(&disk.path));
+            drive.push_str(if disk.read_only { ",readonly=on" } else { "" });
+            drive.push_str(if disk.ram { ",snapshot=on" } else { "" });
+            self.pair("-drive", drive);
+            let bus = if native { format!(",bus=virtio-mmio-bus.{slot}") } else { String::new() };
+            self.pair("-device", format!("virtio-blk-device,drive={id},serial={id}{bus}"));
+        }
+    }
+}
+
+/// A path inside a QEMU option, where commas separate.
+fn escape(path: &Path) -> String {
+    path.display().to_string().replace(',', ",,")
+}
+
+/// The command as one line that a shell understands.
+pub(super) fn shell_line(program: &str, arguments: &[String]) -> String {
+    let all = std::iter::once(program).chain(arguments.iter().map(String::as_str));
+    all.map(quote).collect::<Vec<_>>().join(" ")
+}
+
+fn quote(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./,=:+@%".contains(c);
+    match !word.is_empty() && word.chars().all(plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', "'\\''")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_with_blanks_or_quotes_survive_a_shell() {
+        let line = shell_line("qemu", &["a b".into(), "it's".into(), "".into(), "x,y=1".into()]);
+        assert_eq!(line, r"qemu 'a b' 'it'\''s' '' x,y=1");
+    }
+
+    #[test]
+    fn commas_in_paths_are_doubled() {
+        assert_eq!(escape(Path::new("/a,b/c.img")), "/a,,b/c.img");
+    }
+}

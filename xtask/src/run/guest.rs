@@ -1,0 +1,131 @@
+//! From the options of a guest to one that can be started.
+
+use std::path::PathBuf;
+
+use trapeze_vmm::bundle::{Boot, CpuMode, DiskModel, MAX_CPUS, MAX_DISKS, MmioVersion};
+
+use super::image::{self, Start};
+use super::options::GuestOptions;
+use super::values::{DiskOption, Model, NetOption};
+use crate::failure::{Result, mistake};
+
+/// Memory of a guest when nothing is said: what QEMU's machines have.
+const MEMORY: u64 = 128 << 20;
+
+/// One guest, checked.
+#[derive(Debug)]
+pub(super) struct Guest {
+    /// Its name.
+    pub(super) name: String,
+    /// Path of the kernel.
+    pub(super) kernel: PathBuf,
+    /// How it starts on a bare machine.
+    pub(super) start: Start,
+    /// Initial RAM disk.
+    pub(super) initrd: Option<PathBuf>,
+    /// Disks, in the order of their slots.
+    pub(super) disks: Vec<Disk>,
+    /// Command line.
+    pub(super) append: String,
+    /// vCPUs.
+    pub(super) cpus: u32,
+    /// Bytes of RAM.
+    pub(super) memory: u64,
+    /// How it is run.
+    pub(super) cpu_mode: CpuMode,
+    /// How it starts.
+    pub(super) boot: Boot,
+}
+
+/// One disk, checked.
+#[derive(Debug)]
+pub(super) struct Disk {
+    /// The image.
+    pub(super) path: PathBuf,
+    /// The device that the guest sees.
+    pub(super) model: DiskModel,
+    /// Whether the image is copied to RAM.
+    pub(super) ram: bool,
+    /// Whether the guest can only read.
+    pub(super) read_only: bool,
+}
+
+impl Guest {
+    /// Checks the options of guest `number`, and the files that they name.
+    ///
+    /// # Errors
+    /// The first mistake, in one line.
+    pub(super) fn new(number: usize, options: &GuestOptions) -> Result<Self> {
+        supported(options)?;
+        let name = options.name.clone().unwrap_or_else(|| format!("guest{number}"));
+        if name.is_empty() || name.chars().any(|c| c.is_control() || c == '"') {
+            return Err(mistake(format!("--name {name:?}: use letters, digits and dashes")));
+        }
+        let missing = || mistake(format!("{name} has no kernel: name one with --kernel PATH"));
+        let kernel = options.kernel.clone().ok_or_else(missing)?;
+        let cpus = options.cpus.unwrap_or(1);
+        if !(1..=MAX_CPUS).contains(&cpus) {
+            return Err(mistake(format!("--cpus {cpus}: must be 1 to {MAX_CPUS}")));
+        }
+        if let Some(path) = &options.initrd {
+            image::file("initrd", path)?;
+        }
+        let memory = options.memory.map_or(MEMORY, |size| size.0);
+        let boot = options.boot.map(Boot::from).unwrap_or_default();
+        Ok(Self {
+            start: image::kernel(&kernel, memory, boot)?,
+            initrd: options.initrd.clone(),
+            disks: disks(&options.disk)?,
+            append: options.append.clone().unwrap_or_default(),
+            cpus,
+            memory,
+            cpu_mode: options.cpu.map(CpuMode::from).unwrap_or_default(),
+            boot,
+            kernel,
+            name,
+        })
+    }
+}
+
+fn disks(all: &[DiskOption]) -> Result<Vec<Disk>> {
+    if all.len() > MAX_DISKS {
+        return Err(mistake(format!("a guest has at most {MAX_DISKS} disks")));
+    }
+    all.iter()
+        .map(|option| {
+            image::disk(&option.path, option.read_only || option.ram)?;
+            Ok(Disk {
+                path: option.path.clone(),
+                model: model(option.model, option.version),
+                ram: option.ram,
+                read_only: option.read_only,
+            })
+        })
+        .collect()
+}
+
+fn model(model: Model, version: MmioVersion) -> DiskModel {
+    match model {
+        Model::VirtioMmio => DiskModel::VirtioMmio(version),
+        Model::Pv => DiskModel::Pv,
+        Model::Ata => DiskModel::Ata,
+    }
+}
+
+/// Refuses what the VMM can't do yet: the one place that knows.
+fn supported(options: &GuestOptions) -> Result<()> {
+    let later = |what: &str, instead: &str| {
+        Err(mistake(format!("{what} is not supported yet; use {instead}")))
+    };
+    if options.net.is_some_and(|net| net != NetOption::None) {
+        return later("--net", "--net none");
+    }
+    if options.cpu.is_some_and(|cpu| CpuMode::from(cpu) == CpuMode::Assisted) {
+        return later("--cpu assisted", "--cpu classic");
+    }
+    match options.disk.iter().map(|disk| disk.model).find(|model| *model != Model::VirtioMmio) {
+        Some(Model::Pv) => later("a disk with model=pv", "model=virtio-mmio"),
+        Some(Model::Ata) => later("a disk with model=ata", "model=virtio-mmio"),
+        _ => Ok(()),
+    }
+}

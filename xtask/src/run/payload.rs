@@ -1,0 +1,103 @@
+//! The bundle file of a run, and how much memory its machine has.
+
+use std::fs::File;
+use std::io::{self, Seek, SeekFrom, Write};
+use std::path::Path;
+
+use trapeze_vmm::bundle::{
+    Backend, Causes, Config, Disk, Extent, Guest as BundleGuest, MEMORY_UNIT,
+};
+
+use super::command;
+use super::guest::Guest;
+use super::image;
+use super::spec::Plan;
+use crate::failure::{Context, Result};
+
+/// Memory for the VMM itself, and for what it keeps about each guest.
+const OWN: u64 = 64 << 20;
+/// How far from the start of RAM QEMU puts an initrd at most (QEMU 10,
+/// hw/riscv/boot.c, `riscv_load_initrd`; older ones put it lower).
+const INITRD_MAX: u64 = 512 << 20;
+/// RAM is a multiple of this.
+const UNIT: u64 = 16 << 20;
+
+/// Writes the bundle of `plan` to `path`; returns its size.
+///
+/// # Errors
+/// If a file of the user can't be read, or the bundle not be written.
+pub(super) fn write(plan: &Plan, path: &Path) -> Result<u64> {
+    let mut config = config(plan)?;
+    let size = config.place();
+    let shown = path.display();
+    let mut bundle = File::create(path).context(format!("create {shown}"))?;
+    bundle.write_all(&config.header()).context(format!("write {shown}"))?;
+    for (extent, source) in config.extents_mut().into_iter().zip(sources(plan)) {
+        copy(&mut bundle, *extent, source).context(format!("pack {}", source.display()))?;
+    }
+    bundle.set_len(size).context(format!("write {shown}"))?;
+    Ok(size)
+}
+
+/// The files behind the extents, in the order of [`Config::extents_mut`].
+fn sources(plan: &Plan) -> impl Iterator<Item = &Path> {
+    plan.guests.iter().flat_map(|guest| {
+        let disks = guest.disks.iter().filter(|disk| disk.ram).map(|disk| disk.path.as_path());
+        let images = [Some(guest.kernel.as_path()), guest.initrd.as_deref()];
+        images.into_iter().flatten().chain(disks)
+    })
+}
+
+fn copy(bundle: &mut File, extent: Extent, source: &Path) -> io::Result<()> {
+    bundle.seek(SeekFrom::Start(extent.offset))?;
+    let copied = io::copy(&mut File::open(source)?, bundle)?;
+    match copied == extent.len {
+        true => Ok(()),
+        false => Err(io::Error::other("it changed while it was read")),
+    }
+}
+
+fn config(plan: &Plan) -> Result<Config> {
+    let guests = plan.guests.iter().enumerate().map(|(number, guest)| bundle_guest(number, guest));
+    Ok(Config {
+        trace: plan.trace.as_ref().map_or(Causes::empty(), |trace| trace.causes),
+        trace_limit: plan.trace.as_ref().and_then(|trace| trace.limit),
+        guests: guests.collect::<Result<_>>()?,
+    })
+}
+
+fn bundle_guest(number: usize, guest: &Guest) -> Result<BundleGuest> {
+    let initrd = guest.initrd.as_deref().map(|path| image::file("initrd", path)).transpose()?;
+    Ok(BundleGuest {
+        name: guest.name.clone(),
+        memory: guest.memory,
+        cpus: guest.cpus,
+        cpu_mode: guest.cpu_mode,
+        boot: guest.boot,
+        bootargs: guest.append.clone(),
+        kernel: Extent::unplaced(image::file("kernel", &guest.kernel)?),
+        initrd: initrd.map(Extent::unplaced),
+        disks: disks(number, guest)?,
+    })
+}
+
+fn disks(number: usize, guest: &Guest) -> Result<Vec<Disk>> {
+    let disks = guest.disks.iter().enumerate().map(|(slot, disk)| {
+        let backend = match disk.ram {
+            true => Backend::Ram(Extent::unplaced(image::file("disk", &disk.path)?)),
+            false => Backend::Qemu { serial: command::serial(number, slot) },
+        };
+        Ok(Disk { model: disk.model, backend, read_only: disk.read_only })
+    });
+    disks.collect()
+}
+
+/// RAM of the machine that runs `plan`, in bytes.
+///
+/// Above the place where QEMU puts the bundle there is room for all guests in
+/// one piece; see docs/bundle.md.
+pub(super) fn machine_memory(plan: &Plan, bundle: u64) -> u64 {
+    let guests = plan.guests.iter().map(|guest| guest.memory.next_multiple_of(MEMORY_UNIT) + OWN);
+    let need = OWN + guests.sum::<u64>() + bundle;
+    (need + need.min(INITRD_MAX)).next_multiple_of(UNIT)
+}

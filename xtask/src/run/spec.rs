@@ -1,0 +1,173 @@
+//! From options to a machine that can be built: what is missing is filled
+//! in, what contradicts itself or can't be is refused.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use regex::bytes::Regex;
+use trapeze_vmm::bundle::{Causes, DiskModel, MAX_CPUS, MAX_GUESTS};
+
+use super::guest::{Disk, Guest};
+use super::options::{GuestOptions, RunOptions};
+use crate::failure::{Result, mistake};
+use crate::mode::Mode;
+
+/// virtio-mmio slots of QEMU's `virt` machine.
+const SLOTS: usize = 8;
+
+/// A run, with nothing left to decide.
+#[derive(Debug)]
+pub(super) struct Plan {
+    /// What runs the guests.
+    pub(super) mode: Mode,
+    /// The guests.
+    pub(super) guests: Vec<Guest>,
+    /// Harts of the real machine.
+    pub(super) harts: u32,
+    /// Whether time is counted in instructions.
+    pub(super) icount: bool,
+    /// The trace that is wanted.
+    pub(super) trace: Option<Trace>,
+    /// Where statistics go.
+    pub(super) stats: Option<PathBuf>,
+    /// The pattern that ends the run with success.
+    pub(super) expect: Option<Regex>,
+    /// The time after which the run has failed.
+    pub(super) timeout: Option<Duration>,
+    /// Whether only the command line is wanted.
+    pub(super) dry_run: bool,
+}
+
+/// A trace that is wanted.
+#[derive(Debug)]
+pub(super) struct Trace {
+    /// The file, `-` for stderr.
+    pub(super) file: PathBuf,
+    /// What is traced.
+    pub(super) causes: Causes,
+    /// After how many lines it ends.
+    pub(super) limit: Option<u64>,
+}
+
+impl Plan {
+    /// Checks `options`, which hold all guests.
+    ///
+    /// # Errors
+    /// The first mistake, in one line.
+    pub(super) fn new(options: RunOptions) -> Result<Self> {
+        let mode = if options.native { Mode::Native } else { Mode::Guest };
+        let guests = guests(&options.guest)?;
+        let largest = guests.iter().map(|guest| guest.cpus).max().unwrap_or(1);
+        let plan = Self {
+            mode,
+            harts: options.harts.unwrap_or(largest),
+            icount: options.icount,
+            trace: trace(&options)?,
+            stats: options.stats,
+            expect: options.expect.as_deref().map(pattern).transpose()?,
+            timeout: options.timeout.map(Duration::from_secs),
+            dry_run: options.dry_run,
+            guests,
+        };
+        plan.check()?;
+        match mode {
+            Mode::Native => plan.check_native(options.harts.is_some())?,
+            Mode::Guest => plan.check_slots()?,
+        }
+        Ok(plan)
+    }
+
+    fn check(&self) -> Result<()> {
+        if !(1..=MAX_CPUS).contains(&self.harts) {
+            return Err(mistake(format!("--harts {}: must be 1 to {MAX_CPUS}", self.harts)));
+        }
+        if self.timeout == Some(Duration::ZERO) {
+            return Err(mistake("--timeout 0: leave it out to wait for ever"));
+        }
+        self.check_shared_disks()
+    }
+
+    /// Two writers of one image would destroy it; QEMU refuses, but not in a
+    /// way that tells what to do.
+    fn check_shared_disks(&self) -> Result<()> {
+        let disks = self.guests.iter().flat_map(|guest| &guest.disks).filter(|disk| !disk.ram);
+        let mut seen: Vec<&Disk> = Vec::new();
+        for disk in disks {
+            let other = seen.iter().find(|other| other.path == disk.path);
+            if other.is_some_and(|other| !(other.read_only && disk.read_only)) {
+                let shown = disk.path.display();
+                return Err(mistake(format!(
+                    "disk {shown}: is used twice; copy it, or add \",ro\" or \",backend=ram\""
+                )));
+            }
+            seen.push(disk);
+        }
+        Ok(())
+    }
+
+    /// Devices of the real machine, which has a slot for each.
+    fn check_slots(&self) -> Result<()> {
+        let disks = self.guests.iter().flat_map(|guest| &guest.disks).filter(|disk| !disk.ram);
+        let log = usize::from(self.has_log_port());
+        match disks.count() + log > SLOTS {
+            true => Err(mistake(format!(
+                "the machine has {SLOTS} devices, one is the log of --stats and --trace; \
+                 give some disks backend=ram"
+            ))),
+            false => Ok(()),
+        }
+    }
+
+    fn check_native(&self, harts_given: bool) -> Result<()> {
+        let [guest] = self.guests.as_slice() else {
+            return Err(mistake("--native runs one kernel, without the VMM: leave out the others"));
+        };
+        if self.has_log_port() || harts_given {
+            return Err(mistake("--stats, --trace and --harts need the VMM: leave out --native"));
+        }
+        let versions: Vec<DiskModel> = guest.disks.iter().map(|disk| disk.model).collect();
+        match versions.iter().any(|version| Some(version) != versions.first()) {
+            true => Err(mistake("with --native all disks must have the same version=")),
+            false => Ok(()),
+        }
+    }
+
+    /// Whether the machine needs the port on which the VMM reports.
+    pub(super) fn has_log_port(&self) -> bool {
+        self.stats.is_some() || self.trace.is_some()
+    }
+}
+
+fn pattern(text: &str) -> Result<Regex> {
+    Regex::new(text).map_err(|error| {
+        let last = error.to_string();
+        let last = last.lines().last().unwrap_or_default().trim().to_owned();
+        mistake(format!("--expect {text:?}: not a regular expression: {last}"))
+    })
+}
+
+fn trace(options: &RunOptions) -> Result<Option<Trace>> {
+    let Some(file) = options.trace.clone() else {
+        return match options.trace_only.is_empty() && options.trace_limit.is_none() {
+            true => Ok(None),
+            false => Err(mistake("--trace-only and --trace-limit need --trace FILE (or -)")),
+        };
+    };
+    let only = options.trace_only.iter().fold(Causes::empty(), |all, name| all | name.0);
+    let causes = if only.is_empty() { Causes::all() } else { only };
+    Ok(Some(Trace { file, causes, limit: options.trace_limit }))
+}
+
+fn guests(all: &[GuestOptions]) -> Result<Vec<Guest>> {
+    if all.is_empty() || all.len() > MAX_GUESTS {
+        return Err(mistake(format!("there can be 1 to {MAX_GUESTS} guests, not {}", all.len())));
+    }
+    let guests = all.iter().enumerate().map(|(number, options)| Guest::new(number, options));
+    let guests: Vec<Guest> = guests.collect::<Result<_>>()?;
+    let mut names: Vec<&str> = guests.iter().map(|guest| guest.name.as_str()).collect();
+    names.sort_unstable();
+    match names.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(pair) => Err(mistake(format!("two guests have the name {:?}", pair[0]))),
+        None => Ok(guests),
+    }
+}

@@ -1,0 +1,225 @@
+//! Values of options that have a form of their own, and what is wrong with
+//! them when they do not.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use serde::Deserialize;
+use trapeze_vmm::bundle::{Causes, MEMORY_UNIT, MmioVersion};
+
+/// A size of memory in bytes: `256M`, `1G`, `2MiB`.
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
+#[serde(try_from = "String")]
+pub struct Size(pub u64);
+
+/// More than any guest here needs, and what QEMU still places below its
+/// high PCI window.
+const LARGEST: u64 = 64 << 30;
+
+impl FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+        let (number, unit) = text.split_at(digits);
+        let unit: u64 = match unit.to_ascii_uppercase().as_str() {
+            "M" | "MB" | "MIB" => 1 << 20,
+            "G" | "GB" | "GIB" => 1 << 30,
+            _ => return Err("write a number and M or G, such as 128M".to_owned()),
+        };
+        let size = number.parse().ok().and_then(|number: u64| number.checked_mul(unit));
+        match size {
+            Some(size) if size == 0 || !size.is_multiple_of(MEMORY_UNIT) => {
+                Err("memory comes in multiples of 2M".to_owned())
+            }
+            Some(size) if size <= LARGEST => Ok(Self(size)),
+            _ => Err("a guest has at most 64G".to_owned()),
+        }
+    }
+}
+
+/// The device as which a guest sees its disk.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Model {
+    /// virtio-blk with emulated registers.
+    VirtioMmio,
+    /// Paravirtual.
+    Pv,
+    /// An emulated ATA drive.
+    Ata,
+}
+
+/// `--disk PATH[,model=...][,version=1|2][,backend=ram|qemu][,ro]`
+#[derive(Deserialize, Clone, PartialEq, Eq, Debug)]
+#[serde(try_from = "String")]
+pub struct DiskOption {
+    /// The image.
+    pub path: PathBuf,
+    /// Device model.
+    pub model: Model,
+    /// Register layout, with [`Model::VirtioMmio`].
+    pub version: MmioVersion,
+    /// Whether sectors are in RAM (and changes are lost).
+    pub ram: bool,
+    /// Whether the guest can only read.
+    pub read_only: bool,
+}
+
+impl FromStr for DiskOption {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut parts = text.split(',');
+        let path = parts.next().filter(|path| !path.is_empty());
+        let mut disk = Self::new(path.ok_or("it begins with the path of an image")?.into());
+        for part in parts {
+            disk.set(part)?;
+        }
+        Ok(disk)
+    }
+}
+
+impl DiskOption {
+    /// The disk that an image is when nothing else is said.
+    pub fn new(path: PathBuf) -> Self {
+        Self {
+            path,
+            model: Model::VirtioMmio,
+            version: MmioVersion::Modern,
+            ram: false,
+            read_only: false,
+        }
+    }
+
+    fn set(&mut self, part: &str) -> Result<(), String> {
+        match part.split_once('=').unwrap_or((part, "")) {
+            ("model", "virtio-mmio") => self.model = Model::VirtioMmio,
+            ("model", "pv") => self.model = Model::Pv,
+            ("model", "ata") => self.model = Model::Ata,
+            ("model", _) => return Err("model is one of virtio-mmio, pv, ata".to_owned()),
+            ("version", "1") => self.version = MmioVersion::Legacy,
+            ("version", "2") => self.version = MmioVersion::Modern,
+            ("version", _) => return Err("version is 1 (legacy) or 2 (modern)".to_owned()),
+            ("backend", "ram") => self.ram = true,
+            ("backend", "qemu") => self.ram = false,
+            ("backend", _) => return Err("backend is one of qemu, ram".to_owned()),
+            ("ro", "") => self.read_only = true,
+            _ => {
+                return Err(format!(
+                    "{part:?} is unknown; there are model=, version=, backend= and ro"
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `--net user|switch|none[,model=pv|virtio-mmio]`
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
+#[serde(try_from = "String")]
+pub enum NetOption {
+    /// No network.
+    None,
+    /// QEMU's user network.
+    User,
+    /// The switch between guests.
+    Switch,
+}
+
+impl FromStr for NetOption {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (kind, model) = text.split_once(',').unwrap_or((text, "model=pv"));
+        if !["model=pv", "model=virtio-mmio"].contains(&model) {
+            return Err("after the comma comes model=pv or model=virtio-mmio".to_owned());
+        }
+        match kind {
+            "none" => Ok(Self::None),
+            "user" => Ok(Self::User),
+            "switch" => Ok(Self::Switch),
+            _ => Err("it is one of user, switch, none".to_owned()),
+        }
+    }
+}
+
+/// One of the causes of `--trace-only`.
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
+#[serde(try_from = "String")]
+pub struct CauseName(pub Causes);
+
+impl FromStr for CauseName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let cause = Causes::from_name(&text.to_ascii_uppercase());
+        cause.map(Self).ok_or_else(|| {
+            let names = Causes::all().iter_names().map(|(name, _)| name.to_ascii_lowercase());
+            format!("causes are {}", names.collect::<Vec<_>>().join(", "))
+        })
+    }
+}
+
+macro_rules! from_string {
+    ($($type:ty),*) => {$(
+        impl TryFrom<String> for $type {
+            type Error = String;
+
+            fn try_from(text: String) -> Result<Self, String> {
+                text.parse().map_err(|problem| format!("{text:?}: {problem}"))
+            }
+        }
+    )*};
+}
+from_string!(Size, DiskOption, NetOption, CauseName);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_a_unit_and_a_granule() {
+        assert_eq!("128M".parse(), Ok(Size(128 << 20)));
+        assert_eq!("1g".parse(), Ok(Size(1 << 30)));
+        assert_eq!("2MiB".parse(), Ok(Size(2 << 20)));
+        for (text, part) in [
+            ("128", "M or G"),
+            ("M", "64G"),
+            ("-1G", "M or G"),
+            ("3M", "multiples"),
+            ("0M", "multiples"),
+            ("65G", "64G"),
+            ("99999999999999999999G", "64G"),
+        ] {
+            let problem = text.parse::<Size>().unwrap_err();
+            assert!(problem.contains(part), "{text}: {problem}");
+        }
+    }
+
+    #[test]
+    fn disks_have_defaults_and_all_their_options() {
+        let plain: DiskOption = "a.img".parse().unwrap();
+        assert_eq!(plain.path, PathBuf::from("a.img"));
+        assert!(plain.version == MmioVersion::Modern && !plain.ram && !plain.read_only);
+        let full: DiskOption = "b,model=virtio-mmio,version=1,backend=ram,ro".parse().unwrap();
+        assert!(full.version == MmioVersion::Legacy && full.ram && full.read_only);
+        for text in ["", ",ro", "a,version=3", "a,backend=", "a,rw", "a,ro=1"] {
+            assert!(text.parse::<DiskOption>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn causes_are_named_as_in_the_bundle() {
+        assert_eq!("csr".parse(), Ok(CauseName(Causes::CSR)));
+        let problem = "foo".parse::<CauseName>().unwrap_err();
+        assert!(problem.starts_with("causes are csr, sret, mret, fence"), "{problem}");
+    }
+
+    #[test]
+    fn networks_are_named_with_or_without_a_model() {
+        assert_eq!("user,model=virtio-mmio".parse(), Ok(NetOption::User));
+        assert_eq!("none".parse(), Ok(NetOption::None));
+        assert!("user,model=e1000".parse::<NetOption>().is_err());
+        assert!("tap".parse::<NetOption>().is_err());
+    }
+}
