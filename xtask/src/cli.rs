@@ -5,7 +5,8 @@ use clap::{Parser, Subcommand};
 
 use crate::failure::{Result, mistake};
 use crate::run::RunCommand;
-use crate::setup;
+use crate::run::options::RunOptions;
+use crate::{demo, setup};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", version)]
@@ -19,6 +20,8 @@ struct Cli {
 enum Commands {
     /// Run one or more guests (see docs/running.md)
     Run(Box<RunCommand>),
+    /// Run the demo: a third-party Rust kernel with a shell and a file system
+    Qemu(Box<RunOptions>),
     /// Install what is missing to build and run Trapeze
     Setup,
 }
@@ -38,6 +41,7 @@ pub fn main() -> Result<u8> {
     };
     match cli.command {
         Commands::Run(command) => crate::run::main(*command),
+        Commands::Qemu(options) => demo::main(*options),
         Commands::Setup => setup::main().map(|()| 0),
     }
 }

@@ -5,8 +5,11 @@
 //! the same idea of where things are.
 
 pub mod cli;
+pub mod demo;
 pub mod failure;
+pub mod guests;
 pub mod mode;
+pub mod progress;
 pub mod run;
 pub mod setup;
 pub mod workspace;
