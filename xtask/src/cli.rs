@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 use crate::failure::{Result, mistake};
 use crate::run::RunCommand;
 use crate::run::options::RunOptions;
-use crate::{demo, setup};
+use crate::{demo, setup, suite};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", version)]
@@ -24,6 +24,8 @@ enum Commands {
     Qemu(Box<RunOptions>),
     /// Install what is missing to build and run Trapeze
     Setup,
+    /// Run all tests: on the host, the build for RISC-V, guests in QEMU
+    Test,
 }
 
 /// Does what the command line says; returns the exit status.
@@ -43,6 +45,7 @@ pub fn main() -> Result<u8> {
         Commands::Run(command) => crate::run::main(*command),
         Commands::Qemu(options) => demo::main(*options),
         Commands::Setup => setup::main().map(|()| 0),
+        Commands::Test => suite::main().map(|()| 0),
     }
 }
 

@@ -12,4 +12,5 @@ pub mod mode;
 pub mod progress;
 pub mod run;
 pub mod setup;
+pub mod suite;
 pub mod workspace;

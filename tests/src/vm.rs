@@ -1,0 +1,162 @@
+//! A machine that runs, as a test sees it.
+
+use std::io::Write;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, ChildStdin};
+use std::time::{Duration, Instant};
+use std::{fs, thread};
+
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::unistd::Pid;
+use regex::bytes::Regex;
+use serde_json::Value;
+
+use crate::builder::Builder;
+use crate::console::Console;
+use crate::image::Scratch;
+
+/// How long a test waits for things that take seconds on an idle machine.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// How long ends may take.
+const GRACE: Duration = Duration::from_secs(20);
+
+/// A running machine; it ends with this value.
+pub struct Vm {
+    child: Child,
+    /// The tool and QEMU are a process group of their own, so that both can
+    /// be killed for sure.
+    group: Pid,
+    keyboard: Option<ChildStdin>,
+    console: Console,
+    messages: Console,
+    /// What comes before has been looked at.
+    seen: usize,
+    stats: Option<std::path::PathBuf>,
+    _scratch: Scratch,
+}
+
+/// How a machine ended.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Exit status of the tool.
+    pub status: i32,
+    /// Everything on the console.
+    pub console: String,
+    /// What the tool said.
+    pub messages: String,
+    /// The VMM's statistics, if they were asked for and it reported.
+    pub stats: Option<Value>,
+}
+
+impl Vm {
+    /// Begins to describe a machine for `kernel`.
+    pub fn builder(kernel: impl AsRef<Path>) -> Builder {
+        Builder::new(kernel)
+    }
+
+    pub(crate) fn spawn(mut builder: Builder) -> Self {
+        let mut child = builder.command.process_group(0).spawn().expect("the tool can be started");
+        let console = Console::collect(child.stdout.take().expect("stdout is a pipe"));
+        let messages = Console::collect(child.stderr.take().expect("stderr is a pipe"));
+        Self {
+            group: Pid::from_raw(child.id().cast_signed()),
+            keyboard: child.stdin.take(),
+            child,
+            console,
+            messages,
+            seen: 0,
+            stats: builder.stats,
+            _scratch: builder.scratch,
+        }
+    }
+
+    /// Waits for `pattern` on the console, after what was expected before;
+    /// returns the text up to the end of the match.
+    ///
+    /// # Panics
+    /// If it does not come in time; the console is shown.
+    pub fn expect(&mut self, pattern: &str) -> String {
+        self.expect_within(pattern, PATIENCE)
+    }
+
+    /// [`Vm::expect`] for things that take long.
+    ///
+    /// # Panics
+    /// If it does not come in time; the console is shown.
+    pub fn expect_within(&mut self, pattern: &str, patience: Duration) -> String {
+        let regex = Regex::new(pattern).expect("tests have valid patterns");
+        match self.console.wait(&regex, self.seen, patience) {
+            Ok(end) => self.console.slice(std::mem::replace(&mut self.seen, end), end),
+            Err(missed) => panic!("the console never showed {pattern:?} ({missed:?})"),
+        }
+    }
+
+    /// Types a line on the console.
+    ///
+    /// # Panics
+    /// If the machine has ended.
+    pub fn type_line(&mut self, line: &str) {
+        let keyboard = self.keyboard.as_mut().expect("the keyboard is open until the end");
+        writeln!(keyboard, "{line}").expect("the machine is running");
+        keyboard.flush().expect("the machine is running");
+    }
+
+    /// Types a line and waits for `pattern`, such as the next prompt.
+    ///
+    /// # Panics
+    /// If the pattern does not come in time.
+    pub fn command(&mut self, line: &str, pattern: &str) -> String {
+        self.type_line(line);
+        self.expect(pattern)
+    }
+
+    /// Asks the tool to end, as a shutdown of the host would.
+    pub fn interrupt(&mut self) {
+        let _ = kill(self.group, Signal::SIGTERM);
+    }
+
+    /// Waits until the machine has ended by itself.
+    ///
+    /// # Panics
+    /// If it does not within two minutes.
+    pub fn wait(&mut self) -> Outcome {
+        let deadline = Instant::now() + PATIENCE;
+        let status = loop {
+            if let Some(status) = self.child.try_wait().expect("the tool can be waited for") {
+                break status;
+            }
+            assert!(Instant::now() < deadline, "the machine did not end");
+            thread::sleep(Duration::from_millis(5));
+        };
+        self.console.wait_closed(GRACE);
+        self.messages.wait_closed(GRACE);
+        Outcome {
+            status: status.code().unwrap_or(-1),
+            console: self.console.text(),
+            messages: self.messages.text(),
+            stats: self.stats.as_ref().and_then(|path| read_json(path)),
+        }
+    }
+
+    /// Whether the tool or QEMU is still there.
+    pub fn is_alive(&self) -> bool {
+        killpg(self.group, None).is_ok()
+    }
+}
+
+fn read_json(path: &Path) -> Option<Value> {
+    let text = fs::read_to_string(path).ok()?;
+    text.lines().find_map(|line| serde_json::from_str(line).ok())
+}
+
+impl Drop for Vm {
+    fn drop(&mut self) {
+        let _ = killpg(self.group, Signal::SIGKILL);
+        let _ = self.child.wait();
+        if thread::panicking() {
+            eprintln!("--- console\n{}", self.console.text());
+            eprintln!("--- messages of the tool\n{}---", self.messages.text());
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Every mistake of a user is told in one line, with what to do.
+
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
+use tests::{Scratch, code, refusal, xtask};
+
+fn run(arguments: &[&str]) -> Command {
+    let mut command = xtask();
+    command.arg("run").args(arguments);
+    command
+}
+
+/// Checks that the tool refuses with `status` and one line that has `part`.
+fn refused(command: &mut Command, status: i32, part: &str) {
+    let refusal = refusal(command);
+    assert_eq!(refusal.status, status, "{refusal:?}");
+    assert!(refusal.text.starts_with("error: ") && refusal.text.contains(part), "{refusal:?}");
+    assert_eq!(refusal.text.lines().count(), 1, "{refusal:?}");
+}
+
+#[test]
+fn kernels_that_are_none() {
+    let scratch = Scratch::new();
+    let text = scratch.write("text", b"int main(void) { return 0; }\n");
+    let empty = scratch.write("empty", b"");
+    let host = std::env::current_exe().unwrap();
+    for (path, part) in [
+        ("/nonexistent/kernel", "no such file"),
+        ("/", "is a directory"),
+        (empty.to_str().unwrap(), "is empty"),
+        (text.to_str().unwrap(), "is a text file"),
+        (host.to_str().unwrap(), "not RISC-V"),
+    ] {
+        refused(&mut run(&["--kernel", path]), 2, part);
+    }
+    refused(&mut run(&[]), 2, "--kernel PATH");
+}
+
+#[test]
+fn disks_and_initrds_that_do_not_fit() {
+    let scratch = Scratch::new();
+    let kernel = scratch.write("kernel", &code::prints("x"));
+    let kernel = kernel.to_str().unwrap();
+    let odd = scratch.write("odd.img", &[0; 513]);
+    let good = scratch.write("good.img", &[0; 1024]);
+    let good = good.to_str().unwrap();
+    let read_only = format!("{good},ro");
+    for (arguments, part) in [
+        (&["--disk", "/nonexistent.img"] as &[&str], "no such file"),
+        (&["--disk", odd.to_str().unwrap()], "not a multiple of 512"),
+        (&["--disk", good, "--disk", good], "is used twice"),
+        (&["--disk", good, "--disk", &read_only], "is used twice"),
+        (&["--initrd", "/nonexistent"], "initrd /nonexistent: no such file"),
+    ] {
+        refused(run(&["--kernel", kernel]).args(arguments), 2, part);
+    }
+}
+
+#[test]
+fn values_that_are_out_of_range() {
+    let scratch = Scratch::new();
+    let kernel = scratch.write("kernel", &code::prints("x"));
+    for (arguments, part) in [
+        (&["--cpus", "0"] as &[&str], "must be 1 to 8"),
+        (&["--cpus", "9"], "must be 1 to 8"),
+        (&["--harts", "9"], "must be 1 to 8"),
+        (&["--memory", "128"], "such as 128M"),
+        (&["--memory", "3M"], "multiples of 2M"),
+        (&["--timeout", "0"], "leave it out"),
+        (&["--timeout", "soon"], "invalid value 'soon'"),
+        (&["--expect", "("], "unclosed group"),
+        (&["--trace-only", "csr"], "need --trace"),
+        (&["--trace", "-", "--trace-only", "magic"], "causes are csr"),
+        (&["--trace", "/nonexistent/t", "--native"], "need the VMM"),
+        (&["--boot", "u"], "possible values: auto, m, s"),
+        (&["--colour"], "unexpected argument"),
+    ] {
+        refused(run(&["--kernel", kernel.to_str().unwrap()]).args(arguments), 2, part);
+    }
+}
+
+#[test]
+fn what_the_vmm_can_not_do_yet() {
+    let scratch = Scratch::new();
+    let kernel = scratch.write("kernel", &code::prints("x"));
+    let disk = scratch.write("disk.img", &[0; 512]);
+    let (pv, ata) =
+        (format!("{},model=pv", disk.display()), format!("{},model=ata", disk.display()));
+    for arguments in [
+        ["--net", "user"],
+        ["--net", "switch,model=pv"],
+        ["--cpu", "assisted"],
+        ["--disk", &pv],
+        ["--disk", &ata],
+    ] {
+        let mut command = run(&["--kernel", kernel.to_str().unwrap()]);
+        refused(command.args(arguments), 2, "is not supported yet; use ");
+    }
+}
+
+#[test]
+fn configuration_files_with_mistakes() {
+    let scratch = Scratch::new();
+    scratch.write("kernel", &code::prints("x"));
+    for (text, part) in [
+        ("harts = 1\n", "no table [[guest]]"),
+        ("[[guest]]\nkernle = \"kernel\"\n", ":2: unknown field `kernle`"),
+        ("[[guest]]\nkernel = \"kernel\"\nmemory = \"x\"\n", ":3: "),
+        ("[[guest]]\nkernel = \"other\"\n", "other: no such file"),
+        ("[[guest]\n", ":1: "),
+        (
+            "[[guest]]\nname = \"a\"\nkernel = \"kernel\"\n\
+             [[guest]]\nname = \"a\"\nkernel = \"kernel\"\n",
+            "two guests have the name \"a\"",
+        ),
+    ] {
+        let file = scratch.write("vm.toml", text.as_bytes());
+        refused(&mut run(&["--config", file.to_str().unwrap()]), 2, part);
+    }
+    refused(&mut run(&["--config", "a.toml", "--cpus", "2"]), 2, "not by both");
+    refused(&mut run(&["--config", "/nonexistent.toml"]), 2, "no such file");
+}
+
+#[test]
+fn a_qemu_that_is_missing_or_too_old() {
+    let scratch = Scratch::new();
+    let kernel = scratch.write("kernel", &code::prints("x"));
+    let old = scratch.write("qemu", b"#!/bin/sh\necho QEMU emulator version 6.2.0\n");
+    std::fs::set_permissions(&old, PermissionsExt::from_mode(0o755)).unwrap();
+    let arguments = ["--kernel", kernel.to_str().unwrap(), "--native"];
+    for (qemu, part) in [
+        ("/nonexistent/qemu", "is not installed: `make setup` installs it"),
+        (old.to_str().unwrap(), "version 6.2, but 7.2 or newer is needed"),
+    ] {
+        refused(run(&arguments).env("QEMU", qemu), 103, part);
+    }
+}
+
+#[test]
+fn a_dry_run_prints_the_command_line() {
+    let scratch = Scratch::new();
+    let kernel = scratch.write("kernel", &code::prints("x"));
+    let disk = scratch.write("disk,1.img", &[0; 512]);
+    scratch.write("d.img", &[0; 512]);
+    let config = format!(
+        "[[guest]]\nname = \"a\"\nkernel = {kernel:?}\ndisk = [\"d.img\"]\ncpus = 3\n\
+         [[guest]]\nname = \"b\"\nkernel = {kernel:?}\nmemory = \"64M\"\n"
+    );
+    assert!(disk.exists());
+    let file = scratch.write("vm.toml", config.as_bytes());
+    let output = run(&["--dry-run", "--icount", "--config"]).arg(file).output().unwrap();
+    let line = String::from_utf8(output.stdout).unwrap();
+    for part in [
+        "-M virt -cpu rv64,h=false -smp 3 ",
+        " -icount shift=0 ",
+        " -serial mon:stdio ",
+        " -global virtio-mmio.force-legacy=false ",
+        "drive=g0d0,serial=g0d0",
+    ] {
+        assert!(line.contains(part), "{line}");
+    }
+    assert_eq!(line.lines().count(), 1);
+}
