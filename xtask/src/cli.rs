@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 use crate::failure::{Result, mistake};
 use crate::run::RunCommand;
 use crate::run::options::RunOptions;
-use crate::{demo, setup, suite};
+use crate::{demo, lint, setup, suite};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", version)]
@@ -26,6 +26,8 @@ enum Commands {
     Setup,
     /// Run all tests: on the host, the build for RISC-V, guests in QEMU
     Test,
+    /// Check formatting, lints and the rules of the house
+    Lint,
 }
 
 /// Does what the command line says; returns the exit status.
@@ -46,6 +48,7 @@ pub fn main() -> Result<u8> {
         Commands::Qemu(options) => demo::main(*options),
         Commands::Setup => setup::main().map(|()| 0),
         Commands::Test => suite::main().map(|()| 0),
+        Commands::Lint => lint::main().map(|()| 0),
     }
 }
 

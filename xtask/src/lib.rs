@@ -8,6 +8,7 @@ pub mod cli;
 pub mod demo;
 pub mod failure;
 pub mod guests;
+pub mod lint;
 pub mod mode;
 pub mod progress;
 pub mod run;

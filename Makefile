@@ -1,0 +1,35 @@
+# The front door. Each target says in one line what is missing, and installs
+# what it can; the work is done by the host tool in xtask/.
+
+.DEFAULT_GOAL := help
+.PHONY: help qemu test lint setup rust
+
+RUST := 1.95
+
+help: ## list what there is
+	@echo "Trapeze: a RISC-V VMM for machines without the H extension"
+	@echo
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@echo
+	@echo "  cargo xtask run --help    run guests of your own"
+
+qemu: rust ## run the demo guest; ARGS="..." adds options, such as --trace
+	@cargo xtask qemu $(ARGS)
+
+test: rust ## run all tests: on the host, the build for RISC-V, guests in QEMU
+	@cargo xtask test
+
+lint: rust ## check formatting, lints and the rules of the house
+	@cargo xtask lint
+
+setup: rust ## install what is needed, such as QEMU; the other targets do it, too
+	@cargo xtask setup
+
+# What the host tool itself needs.
+rust:
+	@command -v cargo >/dev/null || { \
+	  echo "error: Rust is missing: install it with rustup (apt install rustup, or see rustup.rs)"; exit 1; }
+	@command -v cc >/dev/null || { \
+	  echo "error: a C compiler is missing, which Rust uses to link: apt install gcc"; exit 1; }
+	@printf '%s\n' "$(RUST)" "$$(cargo --version | cut -d ' ' -f 2)" | sort -V -C || { \
+	  echo "error: Rust $(RUST) or newer is needed: install it with rustup (apt install rustup, or see rustup.rs)"; exit 1; }
