@@ -55,6 +55,11 @@ impl Builder {
         self
     }
 
+    /// Writes a file that lives as long as the machine.
+    pub fn file(&self, name: &str, contents: &[u8]) -> PathBuf {
+        self.scratch.write(name, contents)
+    }
+
     /// Number of vCPUs.
     pub fn cpus(self, cpus: u32) -> Self {
         self.option("--cpus", &cpus.to_string())

@@ -85,6 +85,11 @@ impl Console {
         String::from_utf8_lossy(&self.lock().text[from..to]).into_owned()
     }
 
+    /// Whether the stream has ended.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.lock().closed
+    }
+
     /// Waits until the stream has ended.
     pub(crate) fn wait_closed(&self, patience: Duration) {
         let state = self.lock();

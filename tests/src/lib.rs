@@ -29,5 +29,5 @@ pub use xtask_process::{Refusal, refusal, xtask};
 /// Says that a test did not run, and why; also when all output is captured.
 pub fn skip(test: &str, why: &str) {
     use std::io::Write;
-    let _ = writeln!(std::io::stderr(), "SKIPPED: {test}: {why}");
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {why} ({test})");
 }

@@ -18,8 +18,6 @@ use crate::image::Scratch;
 
 /// How long a test waits for things that take seconds on an idle machine.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// How long ends may take.
-const GRACE: Duration = Duration::from_secs(20);
 
 /// A running machine; it ends with this value.
 pub struct Vm {
@@ -85,10 +83,18 @@ impl Vm {
     /// # Panics
     /// If it does not come in time; the console is shown.
     pub fn expect_within(&mut self, pattern: &str, patience: Duration) -> String {
-        let regex = Regex::new(pattern).expect("tests have valid patterns");
+        self.find(pattern, patience).unwrap_or_else(|problem| panic!("{problem}"))
+    }
+
+    /// [`Vm::expect_within`] that does not panic.
+    ///
+    /// # Errors
+    /// If the pattern does not come in time: says so.
+    pub fn find(&mut self, pattern: &str, patience: Duration) -> Result<String, String> {
+        let regex = Regex::new(pattern).map_err(|error| error.to_string())?;
         match self.console.wait(&regex, self.seen, patience) {
-            Ok(end) => self.console.slice(std::mem::replace(&mut self.seen, end), end),
-            Err(missed) => panic!("the console never showed {pattern:?} ({missed:?})"),
+            Ok(end) => Ok(self.console.slice(std::mem::replace(&mut self.seen, end), end)),
+            Err(missed) => Err(format!("the console never showed {pattern:?} ({missed:?})")),
         }
     }
 
@@ -121,22 +127,28 @@ impl Vm {
     /// # Panics
     /// If it does not within two minutes.
     pub fn wait(&mut self) -> Outcome {
-        let deadline = Instant::now() + PATIENCE;
-        let status = loop {
-            if let Some(status) = self.child.try_wait().expect("the tool can be waited for") {
-                break status;
-            }
-            assert!(Instant::now() < deadline, "the machine did not end");
-            thread::sleep(Duration::from_millis(5));
-        };
-        self.console.wait_closed(GRACE);
-        self.messages.wait_closed(GRACE);
-        Outcome {
+        self.wait_within(PATIENCE).unwrap_or_else(|problem| panic!("{problem}"))
+    }
+
+    /// [`Vm::wait`] that does not panic.
+    ///
+    /// # Errors
+    /// If it does not end in time: says so, and shows the console.
+    pub fn wait_within(&mut self, patience: Duration) -> Result<Outcome, String> {
+        let deadline = Instant::now() + patience;
+        // Both streams end with the last of the processes that write to them.
+        self.console.wait_closed(patience);
+        self.messages.wait_closed(deadline.saturating_duration_since(Instant::now()));
+        if !self.messages.is_closed() {
+            return Err(format!("the machine did not end\n{}", self.console.text()));
+        }
+        let status = self.child.wait().map_err(|error| error.to_string())?;
+        Ok(Outcome {
             status: status.code().unwrap_or(-1),
             console: self.console.text(),
             messages: self.messages.text(),
             stats: self.stats.as_ref().and_then(|path| read_json(path)),
-        }
+        })
     }
 
     /// Whether the tool or QEMU is still there.

@@ -14,7 +14,7 @@ const LONG: Duration = Duration::from_secs(1800);
 /// Kernel and disk of the checkout.
 fn checkout(test: &str) -> Option<(PathBuf, PathBuf)> {
     let Some(root) = std::env::var_os("XV6").map(PathBuf::from) else {
-        skip(test, "XV6 is not set; to run it: XV6=path-of-a-built-xv6-riscv make test");
+        skip(test, "XV6 is not set: XV6=path/to/a/built/xv6-riscv make test");
         return None;
     };
     let (kernel, disk) = (root.join("kernel/kernel"), root.join("fs.img"));
