@@ -2,3 +2,5 @@
 //! configuration, shared by the VMM and by every guest driver.
 #![no_std]
 #![forbid(unsafe_code)]
+
+pub mod queue;
