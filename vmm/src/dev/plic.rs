@@ -10,12 +10,12 @@
 //! ```
 //!
 //! RISC-V PLIC specification 1.0.0, with the size of QEMU's `virt` machine.
-//! Sources are level-triggered ("Interrupt Gateways"): a line going up makes a
-//! request, which stays pending until it is claimed even if the line drops;
-//! then the gateway lets nothing through until the completion, and requests
-//! again at once if the line is still up. Where QEMU 7.2 differs from the text
-//! we do as it does: a claim honours the threshold, a completion counts even
-//! for a source that is no longer enabled, and a priority wraps modulo 8.
+//! Where QEMU 7.2 differs from the text we do as it does, since that is what
+//! kernels for `virt` are tested on: each time a device asserts its line is a
+//! request of its own, and a completion makes none even if the line is still
+//! up (xv6 leaves the UART's up on purpose); a request outlives its line; a
+//! claim honours the threshold, a completion counts even for a source that is
+//! no longer enabled, and a priority wraps modulo 8.
 //!
 //! Two things are kept rather than computed, since guests read `claim` at each
 //! interrupt: the best request of each context, and of each source the
@@ -78,6 +78,11 @@ impl Sources {
     #[inline]
     const fn and(self, other: Self) -> Self {
         Self([self.0[0] & other.0[0], self.0[1] & other.0[1]])
+    }
+
+    #[inline]
+    const fn or(self, other: Self) -> Self {
+        Self([self.0[0] | other.0[0], self.0[1] | other.0[1]])
     }
 
     /// Register `number` of the 32-bit registers that show the set.
@@ -181,12 +186,12 @@ pub struct Plic {
     priority: [u8; 128],
     /// Of each source, the contexts that enable it.
     enabled_by: [u32; 128],
-    /// The lines as they are.
-    level: Sources,
     /// Requests that nobody has claimed.
     pending: Sources,
     /// Claimed and not yet completed.
     in_service: Sources,
+    /// Requests that came for a source in service: they wait for completion.
+    again: Sources,
     changed: u32,
 }
 
@@ -199,20 +204,20 @@ impl Plic {
             contexts: core::iter::repeat_n(Context::default(), contexts).collect(),
             priority: [0; 128],
             enabled_by: [0; 128],
-            level: Sources::default(),
             pending: Sources::default(),
             in_service: Sources::default(),
+            again: Sources::default(),
             changed: 0,
         }
     }
 
-    /// All registers as in [`Plic::new`]. The lines are the devices' to lower:
-    /// those still up are pending anew.
+    /// All registers as in [`Plic::new`].
     pub fn reset(&mut self) {
         self.priority = [0; 128];
         self.enabled_by = [0; 128];
         self.in_service = Sources::default();
-        self.pending = self.level;
+        self.pending = Sources::default();
+        self.again = Sources::default();
         for index in 0..self.contexts.len() {
             self.alter(index, |context| {
                 *context = Context { output: context.output, ..Context::default() };
@@ -230,7 +235,7 @@ impl Plic {
     pub fn read(&mut self, offset: u64, width: Width) -> Result<u64, AccessFault> {
         Ok(match self.decode(offset, width)? {
             Register::Priority(source) => self.priority[source.index()].into(),
-            Register::Pending(word) => self.pending.register(word),
+            Register::Pending(word) => self.pending.or(self.again).register(word),
             Register::Enable(context, word) => {
                 self.context(context, |context| context.enabled.register(word))
             }
@@ -261,15 +266,14 @@ impl Plic {
         Ok(())
     }
 
-    /// A device's line goes up or down. Sources that do not exist are ignored.
+    /// A device asserts its line, perhaps once more. Sources that do not exist
+    /// are ignored.
     #[inline]
-    pub fn set_level(&mut self, irq: u32, up: bool) {
+    pub fn raise(&mut self, irq: u32) {
         let Some(source) = Source::new(irq.into()) else { return };
-        if self.level.has(source) == up {
-            return;
-        }
-        self.level.set(source, up);
-        if up && !self.in_service.has(source) {
+        if self.in_service.has(source) {
+            self.again.set(source, true);
+        } else if !self.pending.has(source) {
             self.request(source);
         }
     }
@@ -374,7 +378,8 @@ impl Plic {
             return;
         }
         self.in_service.set(source, false);
-        if self.level.has(source) {
+        if self.again.has(source) {
+            self.again.set(source, false);
             self.request(source);
         }
     }
