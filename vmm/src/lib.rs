@@ -27,9 +27,14 @@ pub mod decode;
 pub mod dev;
 pub mod disk;
 pub mod fdt;
+#[cfg(target_os = "none")]
+pub mod hw;
 pub mod load;
+pub mod machine;
 pub mod mem;
 pub mod mmu;
 pub mod sbi;
+pub mod stats;
+pub mod trace;
 pub mod vcpu;
 pub mod virtio;

@@ -1,0 +1,234 @@
+//! From the configuration to a machine that can run.
+
+use alloc::boxed::Box;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt;
+use core::sync::atomic::Ordering;
+
+use super::devices::{Devices, Slots};
+use super::guest::Guest;
+use super::seat::Seat;
+use super::{Host, Machine};
+use crate::addr::{Gpa, to_usize};
+use crate::bundle::{self, Backend, Config, DiskModel, Extent, MmioVersion};
+use crate::bus::Window;
+use crate::dev::plic;
+use crate::disk::{Disk, RamDisk};
+use crate::fdt::Description;
+use crate::load::{self, BootRequest, LoadError};
+use crate::mem::GuestRam;
+use crate::mmu::shadow::Shadow;
+use crate::trace::Filter;
+use crate::vcpu::Mode;
+use crate::virtio::blk::Blk;
+use crate::virtio::mmio::{Mmio, Version};
+
+/// Shadow tables of a guest: 4 KiB each, and twice that of bookkeeping.
+const SHADOW_QUOTA: u32 = 1024;
+
+/// Ticks of `time` per second, as on QEMU `virt`.
+const TIMEBASE: u32 = 10_000_000;
+
+/// A real disk: the number under which it interrupts, and its storage.
+pub type FoundDisk = (usize, Box<dyn Disk>);
+
+/// What the real machine gives to guests.
+pub struct Resources<'a> {
+    /// Number of harts.
+    pub harts: usize,
+    /// The bundle's bytes.
+    pub bundle: &'static [u8],
+    /// Takes RAM of a size in bytes for a guest.
+    pub ram: &'a mut dyn FnMut(u64) -> Option<GuestRam>,
+    /// Takes memory of a size in bytes for the VMM.
+    pub bytes: &'a mut dyn FnMut(u64) -> Option<&'static mut [u8]>,
+    /// Finds a real disk by its serial number.
+    pub disk: &'a mut dyn FnMut(&str) -> Option<FoundDisk>,
+    /// Whether there is a log port.
+    pub has_log: bool,
+}
+
+/// Why a guest cannot be started.
+#[derive(Debug)]
+pub struct BuildError {
+    guest: String,
+    reason: Reason,
+}
+
+#[derive(Debug)]
+enum Reason {
+    Memory(u64),
+    Image(&'static str),
+    NoDisk(String),
+    Model,
+    Load(LoadError),
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "guest {}: ", self.guest)?;
+        match &self.reason {
+            Reason::Memory(size) => write!(f, "the machine has no {} MiB left", size >> 20),
+            Reason::Image(what) => write!(f, "the {what} lies outside the bundle"),
+            Reason::NoDisk(serial) => write!(f, "QEMU has no virtio disk with serial {serial}"),
+            Reason::Model => f.write_str("this disk model is not supported: use virtio-mmio"),
+            Reason::Load(error) => error.fmt(f),
+        }
+    }
+}
+
+/// A guest's files, and how to start from them.
+pub(super) struct Images {
+    kernel: &'static [u8],
+    initrd: &'static [u8],
+    boot: BootRequest,
+    bootargs: String,
+    cpus: u32,
+    /// Bit n: slot n has a device.
+    virtio: u8,
+}
+
+/// Where a guest starts.
+pub(super) struct Entry {
+    pub(super) pc: Gpa,
+    pub(super) mode: Mode,
+    /// The device tree.
+    pub(super) tree: Gpa,
+}
+
+impl Images {
+    /// Puts everything in its place in guest RAM.
+    pub(super) fn load(&self, ram: &GuestRam) -> Result<Entry, LoadError> {
+        let kernel = load::kernel(self.kernel, ram, self.boot)?;
+        let place = load::place(ram, &kernel, self.initrd.len() as u64)?;
+        let tree = Description {
+            memory: Window { base: ram.base(), size: ram.len() },
+            cpus: self.cpus,
+            extensions: &["sstc"],
+            timebase: TIMEBASE,
+            bootargs: &self.bootargs,
+            initrd: place.initrd,
+            sbi: kernel.mode == Mode::Supervisor,
+            plic_sources: plic::LAST_SOURCE,
+            virtio: self.virtio,
+            rtc: false,
+            ata: None,
+            pv: None,
+        };
+        place.fill(ram, self.initrd, &tree.build())?;
+        Ok(Entry { pc: kernel.pc, mode: kernel.mode, tree: place.tree })
+    }
+}
+
+/// Builds the machine that `config` describes.
+pub fn build(config: &Config, resources: &mut Resources<'_>) -> Result<Machine, BuildError> {
+    let mut guests = Vec::new();
+    for guest in &config.guests {
+        let number = guests.len();
+        let built = build_guest(number, guest, resources);
+        let name = || guest.name.clone();
+        guests.push(built.map_err(|reason| BuildError { guest: name(), reason })?);
+    }
+    place_on_harts(&guests, resources.harts);
+    let trace = Filter::new(config.trace, config.trace_limit);
+    Ok(Machine::new(guests, resources.harts, trace, resources.has_log))
+}
+
+fn build_guest(
+    number: usize,
+    config: &bundle::Guest,
+    resources: &mut Resources<'_>,
+) -> Result<Guest, Reason> {
+    let image = |extent: Extent, what| extent.of(resources.bundle).ok_or(Reason::Image(what));
+    let kernel = image(config.kernel, "kernel")?;
+    let initrd = config.initrd.map_or(Ok(&[][..]), |extent| image(extent, "initrd"))?;
+    let no_memory = || Reason::Memory(config.memory);
+    let ram = (resources.ram)(config.memory).ok_or_else(no_memory)?;
+    let cpus = to_usize(config.cpus.into());
+    let shadow = Shadow::new(&ram, SHADOW_QUOTA, cpus > 1).ok_or_else(no_memory)?;
+    let mut disks = Vec::new();
+    let slots = build_disks(config, resources, &mut disks)?;
+    let images = Images {
+        kernel,
+        initrd,
+        boot: config.boot,
+        bootargs: config.bootargs.to_string(),
+        cpus: config.cpus,
+        virtio: slot_mask(&slots),
+    };
+    // Loaded once here, so that a bad image is said before anything runs.
+    images.load(&ram).map_err(Reason::Load)?;
+    let devices = (Devices::new(cpus, slots), disks);
+    Ok(Guest::new(number, config.name.to_string(), ram, shadow, devices, images, cpus))
+}
+
+/// Bit n: slot n has a device.
+fn slot_mask(slots: &[Option<Mmio>]) -> u8 {
+    let used = slots.iter().zip(0u32..).filter(|(slot, _)| slot.is_some());
+    used.fold(0, |mask, (_, n)| mask | 1u8.wrapping_shl(n))
+}
+
+/// Disk k of the guest goes to slot k; real disks are noted in `real`.
+fn build_disks(
+    config: &bundle::Guest,
+    resources: &mut Resources<'_>,
+    real: &mut Vec<(usize, u8)>,
+) -> Result<Slots, Reason> {
+    let mut slots = Slots::default();
+    for ((number, disk), slot) in (0u8..).zip(&config.disks).zip(&mut slots) {
+        let storage: Box<dyn Disk> = match &disk.backend {
+            Backend::Qemu { serial } => {
+                let missing = || Reason::NoDisk(serial.clone());
+                let (index, storage) = (resources.disk)(serial).ok_or_else(missing)?;
+                real.push((index, number));
+                storage
+            }
+            Backend::Ram(image) => {
+                let bytes = image.of(resources.bundle).ok_or(Reason::Image("disk image"))?;
+                let size = bytes.len() as u64;
+                let copy = (resources.bytes)(size).ok_or(Reason::Memory(size))?;
+                copy.copy_from_slice(bytes);
+                Box::new(RamDisk::new(
+                    copy,
+                    *b"ram\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
+                    disk.read_only,
+                ))
+            }
+        };
+        let version = match disk.model {
+            DiskModel::VirtioMmio(MmioVersion::Legacy) => Version::Legacy,
+            DiskModel::VirtioMmio(MmioVersion::Modern) => Version::Modern,
+            DiskModel::Pv | DiskModel::Ata => return Err(Reason::Model),
+        };
+        *slot = Some(Mmio::new(version, Blk::new(storage)));
+    }
+    Ok(slots)
+}
+
+/// vCPUs go to the harts in turn, guest after guest.
+fn place_on_harts(guests: &[Guest], harts: usize) {
+    let links = guests.iter().flat_map(|guest| &guest.links);
+    for (link, hart) in links.zip((0..harts.max(1)).cycle()) {
+        link.hart.store(hart, Ordering::Relaxed);
+    }
+}
+
+impl Machine {
+    /// Boots all guests.
+    pub fn start<H: Host>(&self, host: &H) {
+        self.guests.iter().for_each(|guest| guest.boot(host));
+    }
+
+    /// The vCPUs that hart `hart` runs.
+    pub(super) fn seats(&'static self, hart: usize) -> Vec<Seat> {
+        let of_guest = |guest: &'static Guest| {
+            let here = move |n: &usize| {
+                guest.links.get(*n).is_some_and(|l| l.hart.load(Ordering::Relaxed) == hart)
+            };
+            let numbers = (0..guest.links.len()).filter(here);
+            numbers.filter_map(move |n| Seat::new(self, guest, n))
+        };
+        self.guests.iter().flat_map(of_guest).collect()
+    }
+}

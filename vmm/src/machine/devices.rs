@@ -1,0 +1,288 @@
+//! The wiring of one guest's devices: who answers where, whose interrupt
+//! goes to which pin, and what an access sets off.
+//!
+//! The chips in `dev` know nothing of each other. After each access the
+//! lines that may have moved are carried from chip to PLIC and from PLIC to
+//! vCPU, and the effect is performed.
+
+use alloc::collections::VecDeque;
+use core::sync::atomic::Ordering;
+
+use super::Host;
+use super::guest::{Guest, Power};
+use super::hart::Hart;
+use super::link::{Attention, Link};
+use super::seat::Seat;
+use crate::addr::Gpa;
+use crate::bundle::status;
+use crate::bus::{self, AccessFault, Region, Width};
+use crate::dev::clint::{self, Register};
+use crate::dev::finisher::{self, Action};
+use crate::dev::plic::Plic;
+use crate::dev::uart16550::Uart;
+use crate::mem::GuestRam;
+use crate::vcpu::{Env, Interrupt};
+use crate::virtio::mmio::{self, Mmio};
+
+/// Typed bytes that wait until the guest takes them.
+const INPUT_LIMIT: usize = 1024;
+
+/// The last of the UART's registers whose reading moves its interrupt.
+const UART_IIR: u64 = 2;
+
+/// A guest's devices but the CLINT, whose registers are in the vCPUs' links.
+pub(super) struct Devices {
+    uart: Uart,
+    plic: Plic,
+    slots: Slots,
+    input: VecDeque<u8>,
+}
+
+/// The virtio-mmio slots, by number.
+pub(super) type Slots = [Option<Mmio>; bus::VIRTIO_SLOTS as usize];
+
+/// What an access to a device sets off outside of the devices.
+enum Effect {
+    Nothing,
+    Output(u8),
+    End(Action),
+}
+
+impl Devices {
+    pub(super) fn new(cpus: usize, slots: Slots) -> Self {
+        let (uart, plic) = (Uart::new(), Plic::new(2 * cpus));
+        Self { uart, plic, slots, input: VecDeque::with_capacity(INPUT_LIMIT) }
+    }
+
+    pub(super) fn reset(&mut self) {
+        self.uart.reset();
+        self.slots.iter_mut().flatten().for_each(Mmio::reset);
+        self.plic.reset();
+        self.input.clear();
+    }
+
+    /// Carries the interrupt of a slot to the PLIC.
+    fn carry(&mut self, slot: u8) {
+        let up = self.slots.get(usize::from(slot)).and_then(Option::as_ref);
+        if up.is_some_and(Mmio::interrupt) {
+            self.plic.raise(bus::virtio_irq(slot));
+        }
+    }
+
+    fn read(&mut self, region: Region, offset: u64, width: Width) -> Result<u64, AccessFault> {
+        match region {
+            Region::Uart => {
+                let value = self.uart.read(offset, width)?;
+                if offset <= UART_IIR {
+                    self.feed();
+                }
+                Ok(value)
+            }
+            Region::Plic => self.plic.read(offset, width),
+            Region::Finisher => finisher::read(width),
+            Region::Virtio(slot) => match self.slots.get(usize::from(slot)) {
+                Some(Some(device)) => device.read(offset, width),
+                _ => Ok(mmio::read_empty(offset, width)),
+            },
+            _ => Err(AccessFault),
+        }
+    }
+
+    fn write(
+        &mut self,
+        ram: &GuestRam,
+        (region, offset): (Region, u64),
+        width: Width,
+        value: u64,
+    ) -> Result<Effect, AccessFault> {
+        match region {
+            Region::Uart => {
+                let sent = self.uart.write(offset, width, value)?;
+                self.feed();
+                return Ok(sent.map_or(Effect::Nothing, Effect::Output));
+            }
+            Region::Plic => self.plic.write(offset, width, value)?,
+            Region::Virtio(slot) => {
+                if let Some(Some(device)) = self.slots.get_mut(usize::from(slot)) {
+                    device.write(offset, width, value, ram)?;
+                    self.carry(slot);
+                }
+            }
+            Region::Finisher => {
+                let action = finisher::write(offset, width, value)?;
+                return Ok(action.map_or(Effect::Nothing, Effect::End));
+            }
+            _ => return Err(AccessFault),
+        }
+        Ok(Effect::Nothing)
+    }
+
+    /// Moves typed bytes to where the guest can read them, and the UART's
+    /// interrupt to the PLIC: after accesses that concern it, as on QEMU.
+    fn feed(&mut self) {
+        while self.uart.has_room()
+            && let Some(byte) = self.input.pop_front()
+        {
+            self.uart.push(byte);
+        }
+        if self.uart.interrupt() {
+            self.plic.raise(bus::UART_IRQ);
+        }
+    }
+
+    /// Takes typed bytes past the UART, for the SBI console.
+    pub(super) fn take_input(&mut self, bytes: &mut [u8]) -> usize {
+        let mut taken = 0;
+        for slot in bytes {
+            let Some(byte) = self.input.pop_front() else { break };
+            *slot = byte;
+            taken += 1;
+        }
+        taken
+    }
+}
+
+impl Guest {
+    /// Performs `access` on the devices, and carries the interrupt lines that
+    /// it moved to the vCPUs.
+    fn with_devices<H: Host, R>(&self, host: &H, access: impl FnOnce(&mut Devices) -> R) -> R {
+        let mut devices = self.devices.lock();
+        let result = access(&mut devices);
+        let mut changed = devices.plic.changed();
+        while changed != 0 {
+            let context = changed.trailing_zeros() as usize;
+            changed &= changed - 1;
+            let machine = context.is_multiple_of(2);
+            let line =
+                if machine { Interrupt::MachineExternal } else { Interrupt::SupervisorExternal };
+            self.set_lines(host, context / 2, line.bit(), devices.plic.pending(context));
+        }
+        result
+    }
+
+    /// A byte was typed for this guest.
+    pub(super) fn type_in<H: Host>(&self, host: &H, byte: u8) {
+        self.with_devices(host, |devices| {
+            if devices.input.len() < INPUT_LIMIT {
+                devices.input.push_back(byte);
+            }
+            devices.feed();
+        });
+        // The SBI console has no interrupt: who waits for it looks again.
+        self.links.iter().for_each(|link| link.notify(host, Attention::LINES));
+    }
+}
+
+impl Guest {
+    /// The real disk `disk` has completed requests; perhaps ours.
+    pub(super) fn disk_is_ready<H: Host>(&self, host: &H, disk: usize) {
+        let slot = self.disks.iter().find(|(real, _)| *real == disk).map(|(_, slot)| *slot);
+        let Some(slot) = slot else { return };
+        self.with_devices(host, |devices| {
+            if let Some(Some(device)) = devices.slots.get_mut(usize::from(slot)) {
+                device.complete(&self.ram);
+                devices.carry(slot);
+            }
+        });
+    }
+}
+
+impl<H: Host> Hart<H> {
+    /// Reads a device register.
+    pub(super) fn read_device(
+        &mut self,
+        seat: &Seat,
+        gpa: Gpa,
+        width: Width,
+    ) -> Result<u64, AccessFault> {
+        let (region, offset) = bus::find(gpa, width);
+        match region {
+            Region::Clint => Ok(self.read_clint(seat, clint::decode(offset, width)?)),
+            _ => seat.guest.with_devices(&self.host, |d| d.read(region, offset, width)),
+        }
+    }
+
+    /// Writes a device register.
+    pub(super) fn write_device(
+        &mut self,
+        seat: &mut Seat,
+        gpa: Gpa,
+        width: Width,
+        value: u64,
+    ) -> Result<(), AccessFault> {
+        let (region, offset) = bus::find(gpa, width);
+        if region == Region::Clint {
+            self.write_clint(seat, clint::decode(offset, width)?, value);
+            return Ok(());
+        }
+        let (guest, at) = (seat.guest, (region, offset));
+        let write = |devices: &mut Devices| devices.write(&guest.ram, at, width, value);
+        match guest.with_devices(&self.host, write)? {
+            Effect::Nothing => {}
+            Effect::Output(byte) => {
+                self.machine.console.output(&self.host, seat.guest.number, &[byte]);
+            }
+            Effect::End(action) => self.end(seat, action),
+        }
+        Ok(())
+    }
+
+    fn end(&self, seat: &Seat, action: Action) {
+        let (power, status) = match action {
+            Action::Pass => (Power::Off, 0),
+            Action::Fail(code) => (Power::Off, status::of_guest_failure(code.into())),
+            Action::Reset => (Power::Reset, 0),
+        };
+        seat.guest.end(&self.host, power, status.into());
+    }
+
+    /// A hart that does not exist reads as zero.
+    fn read_clint(&self, seat: &Seat, register: Register) -> u64 {
+        let link = |hart| seat.guest.links.get(hart);
+        match register {
+            Register::Msip(hart) => link(hart).map_or(0, |link| {
+                let lines = link.lines.load(Ordering::Relaxed);
+                u64::from(lines & Interrupt::MachineSoft.bit() != 0)
+            }),
+            Register::Mtimecmp { hart, half } => {
+                link(hart).map_or(0, |link| half.read(link.mtimecmp.load(Ordering::Relaxed)))
+            }
+            Register::Mtime { half } => half.read(seat.clock(&self.host).time()),
+        }
+    }
+
+    fn write_clint(&self, seat: &mut Seat, register: Register, value: u64) {
+        let guest = seat.guest;
+        match register {
+            Register::Msip(hart) => {
+                if let Some(link) = guest.links.get(hart) {
+                    link.set_lines(Interrupt::MachineSoft.bit(), value & 1 != 0);
+                    self.lines_changed(seat, hart, link);
+                }
+            }
+            Register::Mtimecmp { hart, half } => {
+                if let Some(link) = guest.links.get(hart) {
+                    let cell = &link.mtimecmp;
+                    cell.store(half.merge(cell.load(Ordering::Relaxed), value), Ordering::Relaxed);
+                    self.lines_changed(seat, hart, link);
+                }
+            }
+            Register::Mtime { half } => {
+                let now = seat.clock(&self.host).time();
+                let ahead = half.merge(now, value).wrapping_sub(self.host.time());
+                guest.clock_offset.store(ahead, Ordering::Relaxed);
+                guest.links.iter().for_each(|link| link.notify(&self.host, Attention::CLOCK));
+            }
+        }
+    }
+
+    /// A vCPU's own lines are looked at before it runs on; another one's
+    /// hart is interrupted.
+    fn lines_changed(&self, seat: &mut Seat, hart: usize, link: &Link) {
+        if hart == seat.index {
+            seat.todo |= crate::vcpu::Effects::TIMER;
+        } else {
+            link.notify(&self.host, Attention::LINES);
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! What each trap means.
+//!
+//! The hottest come first: CSR accesses and `sret` of a deprivileged kernel.
+
+use super::hart::Hart;
+use super::seat::Seat;
+use super::{Host, Trap};
+use crate::addr::{Access, Gva};
+use crate::decode::{self, Inst};
+use crate::stats::Did;
+use crate::vcpu::{Cause, CsrId, Effects, Exception, Mode, Step};
+
+/// Top bit of `mcause`.
+const INTERRUPT: u64 = 1 << 63;
+/// `funct3` of an instruction; zero in SYSTEM instructions that are no CSR
+/// accesses.
+const FUNCT3: u32 = 7 << 12;
+const SRET: u32 = 0x1020_0073;
+
+impl<H: Host> Hart<H> {
+    /// Handles one trap of the guest.
+    #[inline(always)]
+    pub(super) fn handle(&mut self, n: usize, seat: &mut Seat, trap: Trap) -> Did {
+        match trap.cause {
+            2 => self.illegal(n, seat, trap.value),
+            8 => self.ecall(seat),
+            13 => self.page_fault(n, seat, Gva(trap.value), Access::Load),
+            15 => self.page_fault(n, seat, Gva(trap.value), Access::Store),
+            12 => self.page_fault(n, seat, Gva(trap.value), Access::Execute),
+            cause if cause & INTERRUPT != 0 => self.interrupted(seat, cause & !INTERRUPT),
+            cause => match Cause::from_code(cause) {
+                Some(cause) => inject(seat, cause, trap.value),
+                None => Did::Retry,
+            },
+        }
+    }
+
+    /// An instruction that real U-mode does not have: most likely one that
+    /// the guest's mode has.
+    #[inline(always)]
+    fn illegal(&mut self, n: usize, seat: &mut Seat, value: u64) -> Did {
+        let Some(inst) = self.trapped_instruction(seat, value) else { return Did::Retry };
+        let step = seat.cpu.execute(inst, &seat.clock(&self.host));
+        match step {
+            Step::Done(effects) => {
+                seat.todo |= effects;
+                match inst {
+                    _ if inst & FUNCT3 != 0 => Did::Csr(CsrId::of((inst >> 20) as u16)),
+                    SRET => Did::Sret,
+                    _ => Did::Mret,
+                }
+            }
+            Step::Fence(_) => {
+                seat.fence(&mut self.host);
+                Did::Fence
+            }
+            Step::Wait => {
+                seat.waiting = !seat.cpu.wakes();
+                seat.todo |= Effects::INTERRUPTS;
+                Did::Wfi
+            }
+            Step::Trap(exception) => self.refused(n, seat, inst, exception),
+        }
+    }
+
+    /// The instruction that trapped: from `mtval`, which may be zero.
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "mtval holds an instruction")]
+    fn trapped_instruction(&mut self, seat: &mut Seat, value: u64) -> Option<u32> {
+        if value != 0 { Some(value as u32) } else { self.fetch(seat) }
+    }
+
+    /// Neither a privileged instruction nor allowed: an FP instruction while
+    /// the registers belong to another vCPU, or the guest's own fault.
+    #[cold]
+    fn refused(&mut self, n: usize, seat: &mut Seat, inst: u32, exception: Exception) -> Did {
+        let wants_fp = decode::uses_float(decode::decode(inst)) || is_fp_memory(inst);
+        if wants_fp && seat.cpu.csr.fp_enabled() && !self.has_fp(n) {
+            self.adopt_fp(n, seat);
+            return Did::Fp;
+        }
+        seat.todo |= seat.cpu.inject(exception);
+        Did::Exception(exception)
+    }
+
+    /// `ecall`: the guest's own business, unless we are its firmware.
+    fn ecall(&mut self, seat: &mut Seat) -> Did {
+        let cause = match seat.cpu.mode {
+            Mode::User => Cause::EcallFromU,
+            Mode::Supervisor if seat.guest.boot_mode() == Mode::Supervisor => {
+                return self.firmware_call(seat);
+            }
+            Mode::Supervisor => Cause::EcallFromS,
+            Mode::Machine => Cause::EcallFromM,
+        };
+        let exception = Exception { cause, tval: 0 };
+        seat.todo |= seat.cpu.inject(exception);
+        Did::Ecall(exception)
+    }
+}
+
+/// Gives the guest an exception.
+pub(super) fn inject(seat: &mut Seat, cause: Cause, tval: u64) -> Did {
+    let exception = Exception { cause, tval };
+    seat.todo |= seat.cpu.inject(exception);
+    match cause {
+        Cause::InstructionPage | Cause::LoadPage | Cause::StorePage => Did::PageFault(exception),
+        _ => Did::Exception(exception),
+    }
+}
+
+/// Whether `inst` loads or stores a floating-point register.
+fn is_fp_memory(inst: u32) -> bool {
+    use decode::MemKind::{FpLoad, FpStore};
+    matches!(decode::decode(inst), Inst::Mem(op) if matches!(op.kind, FpLoad { .. } | FpStore { .. }))
+}

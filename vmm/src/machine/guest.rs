@@ -1,0 +1,210 @@
+//! What the vCPUs of one guest share, and the guest's life: boot, reset,
+//! power-off.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU64, AtomicUsize, Ordering};
+
+use spin::mutex::SpinMutex;
+
+use super::boot::Images;
+use super::devices::Devices;
+use super::link::{Attention, HartState, Link};
+use super::seat::Seat;
+use super::{Host, Machine};
+use crate::bundle::status;
+use crate::mem::GuestRam;
+use crate::mmu::shadow::Shadow;
+use crate::stats::Stats;
+use crate::vcpu::Mode;
+
+/// A guest that resets within this time of its boot, in ticks: 1 s ...
+const SHORT_LIFE: u64 = 10_000_000;
+/// ... this many times in a row, is in a loop.
+const SHORT_LIVES: u8 = 5;
+
+/// What a guest wants to become.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum Power {
+    /// It runs.
+    On = 0,
+    /// It is powered off, or about to be.
+    Off = 1,
+    /// It is about to start again.
+    Reset = 2,
+}
+
+/// One guest.
+pub struct Guest {
+    /// Its number, from 0.
+    pub(super) number: usize,
+    /// Its name, for the terminal and the report.
+    pub name: String,
+    /// Its memory.
+    pub ram: GuestRam,
+    /// Whether it has more than one vCPU.
+    pub(super) smp: bool,
+    pub(super) shadow: SpinMutex<Shadow>,
+    /// See `mmu::shadow`, epochs.
+    pub(super) epoch: AtomicU64,
+    /// The shadow's generation, to be read without its lock.
+    pub(super) generation: AtomicU64,
+    /// What the guest's clock is ahead of the real one, in ticks.
+    pub(super) clock_offset: AtomicU64,
+    pub(super) devices: SpinMutex<Devices>,
+    pub(super) links: Vec<Link>,
+    /// The counters of vCPUs that have left.
+    pub(super) stats: SpinMutex<Stats>,
+    /// Real disks and the slots in which the guest has them.
+    pub(super) disks: Vec<(usize, u8)>,
+    images: Images,
+    starts_in_machine_mode: AtomicBool,
+    power: AtomicU8,
+    status: AtomicU16,
+    parked: AtomicUsize,
+    booted: AtomicU64,
+    short_lives: AtomicU8,
+}
+
+impl Guest {
+    pub(super) fn new(
+        number: usize,
+        name: String,
+        ram: GuestRam,
+        shadow: Shadow,
+        (devices, disks): (Devices, Vec<(usize, u8)>),
+        images: Images,
+        cpus: usize,
+    ) -> Self {
+        Self {
+            number,
+            name,
+            ram,
+            smp: cpus > 1,
+            shadow: SpinMutex::new(shadow),
+            epoch: AtomicU64::new(0),
+            generation: AtomicU64::new(0),
+            clock_offset: AtomicU64::new(0),
+            devices: SpinMutex::new(devices),
+            links: (0..cpus).map(|_| Link::new()).collect(),
+            stats: SpinMutex::new(Stats::default()),
+            disks,
+            images,
+            starts_in_machine_mode: AtomicBool::new(true),
+            power: AtomicU8::new(Power::On as u8),
+            status: AtomicU16::new(0),
+            parked: AtomicUsize::new(0),
+            booted: AtomicU64::new(0),
+            short_lives: AtomicU8::new(0),
+        }
+    }
+
+    /// The mode in which the kernel starts: vM bare, or vS on our SBI.
+    #[inline]
+    pub(super) fn boot_mode(&self) -> Mode {
+        if self.starts_in_machine_mode.load(Ordering::Relaxed) {
+            Mode::Machine
+        } else {
+            Mode::Supervisor
+        }
+    }
+
+    /// What the guest said when it powered off; 0 is well.
+    pub fn exit_status(&self) -> u16 {
+        self.status.load(Ordering::Relaxed)
+    }
+
+    /// Whether the guest is on, off, or on its way.
+    pub fn power(&self) -> Power {
+        match self.power.load(Ordering::Acquire) {
+            0 => Power::On,
+            2 => Power::Reset,
+            _ => Power::Off,
+        }
+    }
+
+    /// Loads the guest's images and starts its vCPUs; all of them are parked.
+    pub(super) fn boot<H: Host>(&self, host: &H) {
+        self.devices.lock().reset();
+        let mut shadow = self.shadow.lock();
+        shadow.zap(&self.ram);
+        self.generation.store(shadow.generation(), Ordering::Release);
+        drop(shadow);
+        self.epoch.fetch_add(1, Ordering::SeqCst);
+        self.clock_offset.store(0, Ordering::Relaxed);
+        self.links.iter().for_each(Link::reset);
+        self.parked.store(0, Ordering::Relaxed);
+        self.booted.store(host.time(), Ordering::Relaxed);
+        self.power.store(Power::On as u8, Ordering::Release);
+        // Checked when the machine was built, and the images are read-only.
+        let Ok(entry) = self.images.load(&self.ram) else { return };
+        let machine_mode = entry.mode == Mode::Machine;
+        self.starts_in_machine_mode.store(machine_mode, Ordering::Relaxed);
+        // In vM all harts start, as on the board; in vS the first one does,
+        // and starts the others by SBI calls.
+        let first = if machine_mode { self.links.len() } else { 1 };
+        for link in self.links.iter().take(first) {
+            self.start(host, link, [entry.pc.0, entry.tree.0]);
+        }
+    }
+
+    /// Starts a vCPU that is stopped at `[pc, a1]`; `false` if it was not.
+    pub(super) fn start<H: Host>(&self, host: &H, link: &Link, at: [u64; 2]) -> bool {
+        if !link.claim_start() {
+            return false;
+        }
+        for (cell, value) in link.start.iter().zip(at) {
+            cell.store(value, Ordering::Release);
+        }
+        link.notify(host, Attention::START);
+        true
+    }
+
+    /// Ends the guest, for good or for a new start. Its vCPUs leave one by
+    /// one; the last one sees to the rest.
+    pub fn end<H: Host>(&self, host: &H, power: Power, status: u16) {
+        let (on, to) = (Power::On as u8, power as u8);
+        if self.power.compare_exchange(on, to, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+            self.status.store(status, Ordering::Relaxed);
+            self.links.iter().for_each(|link| link.notify(host, Attention::STOP));
+        }
+    }
+
+    /// A vCPU has left the guest.
+    pub(super) fn park<H: Host>(&self, seat: &mut Seat, host: &H, machine: &Machine) {
+        self.stats.lock().add(&core::mem::take(&mut seat.stats));
+        seat.link.set_state(HartState::Stopped);
+        if self.parked.fetch_add(1, Ordering::AcqRel) + 1 < self.links.len() {
+            return;
+        }
+        if self.power() == Power::Reset && !self.is_in_loop(host.time()) {
+            self.boot(host);
+        } else {
+            machine.guest_is_off(host);
+        }
+    }
+
+    /// Whether this reset is one of too many that follow at once on a boot.
+    fn is_in_loop(&self, now: u64) -> bool {
+        let lived = now.wrapping_sub(self.booted.load(Ordering::Relaxed));
+        let lives =
+            if lived < SHORT_LIFE { self.short_lives.load(Ordering::Relaxed) + 1 } else { 0 };
+        self.short_lives.store(lives, Ordering::Relaxed);
+        if lives < SHORT_LIVES {
+            return false;
+        }
+        self.power.store(Power::Off as u8, Ordering::Release);
+        self.status.store(status::RESET_LOOP.into(), Ordering::Relaxed);
+        true
+    }
+
+    /// Raises or lowers the external-interrupt lines of vCPU `cpu`.
+    pub(super) fn set_lines<H: Host>(&self, host: &H, cpu: usize, lines: u64, up: bool) {
+        if let Some(link) = self.links.get(cpu)
+            && link.set_lines(lines, up)
+        {
+            link.notify(host, Attention::LINES);
+        }
+    }
+}

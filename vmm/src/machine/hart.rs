@@ -1,0 +1,281 @@
+//! The loop of one hart.
+//!
+//! The exit path in three lines: `claim_entry` (nothing to do?), `enter` (the
+//! guest runs), `handle` (what its trap means). All else is off the path.
+
+use alloc::vec::Vec;
+
+use super::link::{Attention, HartState};
+use super::seat::Seat;
+use super::{External, FpRegisters, Host, Machine};
+use crate::stats::Did;
+use crate::vcpu::{Effects, status};
+
+/// Time slice when several vCPUs want the same hart, in ticks: 10 ms.
+const SLICE: u64 = 100_000;
+
+/// One hart with the vCPUs that it runs.
+pub(super) struct Hart<H> {
+    pub(super) host: H,
+    pub(super) machine: &'static Machine,
+    /// Floating-point registers of the seats, while not in the hart.
+    fp: Vec<FpRegisters>,
+    /// The seat whose registers are in the hart.
+    fp_owner: Option<usize>,
+    /// The seat that ran last.
+    current: usize,
+    /// When the hart has to look at its other seats: end of the time slice,
+    /// or the first of their deadlines.
+    others: u64,
+    /// A kick has come that may be for another seat.
+    kicked: bool,
+    /// The deadline that the real timer is set to.
+    timer: u64,
+}
+
+/// Runs the vCPUs of this hart for ever.
+pub fn run<H: Host>(machine: &'static Machine, host: H) -> ! {
+    let mut seats: Vec<Seat> = machine.seats(host.hart());
+    let mut hart = Hart::new(machine, host, seats.len());
+    let mut last = None;
+    loop {
+        hart.wake(&mut seats);
+        match hart.next(&seats).and_then(|n| seats.get_mut(n).map(|seat| (n, seat))) {
+            Some((n, seat)) => {
+                if last.replace(n) != Some(n) {
+                    hart.arrive(n, seat);
+                }
+                hart.turn(n, seat);
+            }
+            None => hart.idle(),
+        }
+    }
+}
+
+impl<H: Host> Hart<H> {
+    fn new(machine: &'static Machine, host: H, seats: usize) -> Self {
+        let fp = (0..seats).map(|_| FpRegisters::default()).collect();
+        let (others, timer) = (u64::MAX, 0);
+        Self { host, machine, fp, fp_owner: None, current: 0, others, kicked: false, timer }
+    }
+
+    /// Ends the waiting of those whose time, or interrupt, has come.
+    fn wake(&mut self, seats: &mut [Seat]) {
+        for seat in seats {
+            seat.refresh_lines(&self.host);
+            seat.waiting &= !seat.cpu.wakes();
+        }
+    }
+
+    /// The next seat in turn that has something to run.
+    fn next(&mut self, seats: &[Seat]) -> Option<usize> {
+        let runnable = |n: &usize| seats.get(*n).is_some_and(Seat::is_runnable);
+        let next = (self.current + 1..seats.len()).chain(0..=self.current).find(runnable);
+        let others = |n: &usize| Some(*n) != next;
+        let deadlines = seats.iter().enumerate().filter(|(n, _)| others(n));
+        self.others = deadlines.map(|(_, seat)| seat.deadline()).min().unwrap_or(u64::MAX);
+        if (0..seats.len()).filter(others).any(|n| runnable(&n)) {
+            self.others = self.others.min(self.host.time() + SLICE);
+        }
+        self.kicked = false;
+        self.current = next.unwrap_or(self.current);
+        let own = next.and_then(|n| seats.get(n)).map_or(u64::MAX, Seat::deadline);
+        self.set_timer(self.others.min(own));
+        next
+    }
+
+    /// Waits for an interrupt, and sees to it.
+    fn idle(&mut self) {
+        self.host.wait();
+        self.host.clear_kick();
+        self.serve_devices();
+    }
+
+    fn set_timer(&mut self, deadline: u64) {
+        if deadline != self.timer {
+            self.timer = deadline;
+            self.host.set_timer(deadline);
+        }
+    }
+
+    /// Moves the hart from the seat that ran last to `seat`.
+    fn arrive(&mut self, n: usize, seat: &mut Seat) {
+        seat.arrive();
+        let fs = if self.fp_owner == Some(n) { seat.cpu.csr.mstatus & status::FS } else { 0 };
+        self.host.set_fp(fs);
+    }
+
+    /// Lets a seat run until it waits, stops, or has to make room.
+    #[inline(never)]
+    fn turn(&mut self, n: usize, seat: &mut Seat) {
+        let traced = !self.machine.trace.is_off();
+        loop {
+            while !seat.claim_entry() {
+                seat.left_guest();
+                if !self.settle(n, seat) {
+                    self.leave(n, seat);
+                    return;
+                }
+            }
+            let trap = self.host.enter(&mut seat.cpu.ctx);
+            seat.left_guest();
+            if traced {
+                self.handle_traced(n, seat, trap);
+            } else {
+                let did = self.handle(n, seat, trap);
+                seat.stats.count(did);
+            }
+        }
+    }
+
+    /// Does what is due before the guest runs on; `false` if it must not.
+    #[inline(never)]
+    fn settle(&mut self, n: usize, seat: &mut Seat) -> bool {
+        if seat.link.wants_attention() && !self.attend(seat) {
+            return false;
+        }
+        seat.follow_shadow(&mut self.host);
+        let due = core::mem::take(&mut seat.todo);
+        if due.contains(Effects::TIMER) {
+            seat.refresh_lines(&self.host);
+            self.set_timer(seat.deadline().min(self.others));
+        }
+        if due.contains(Effects::INTERRUPTS)
+            && let Some(interrupt) = seat.cpu.pending_interrupt()
+        {
+            seat.waiting = false;
+            let at = (seat.cpu.mode, seat.cpu.ctx.pc);
+            let later = due - (Effects::INTERRUPTS | Effects::TIMER);
+            seat.todo |= later | seat.cpu.take_interrupt(interrupt);
+            seat.stats.count(Did::Interrupted(interrupt));
+            if !self.machine.trace.is_off() {
+                self.trace_interrupt(seat, at, Did::Interrupted(interrupt));
+            }
+            return true;
+        }
+        if due.contains(Effects::PMP) {
+            seat.forget_protection();
+        }
+        if due.intersects(Effects::TRANSLATION) {
+            seat.translate(&mut self.host);
+        }
+        if due.contains(Effects::FP) {
+            self.adopt_fp(n, seat);
+        }
+        if due.contains(Effects::COUNTERS) {
+            self.adopt_counters(seat);
+        }
+        seat.waiting &= !seat.cpu.wakes();
+        !seat.waiting && !self.kicked && self.host.time() < self.others
+    }
+
+    /// Sees to what others asked of this vCPU; `false` if it is to stop.
+    fn attend(&mut self, seat: &mut Seat) -> bool {
+        let attention = seat.link.take_attention();
+        // What was waited for may have come; if not, the guest waits again.
+        seat.waiting = false;
+        if attention.contains(Attention::STOP) {
+            seat.guest.park(seat, &self.host, self.machine);
+            return false;
+        }
+        if attention.contains(Attention::START) {
+            seat.start();
+        }
+        seat.look(&mut self.host, attention);
+        seat.link.state() == HartState::Started
+    }
+
+    /// Gives the hart's floating-point registers to this seat, as far as its
+    /// virtual FS allows.
+    pub(super) fn adopt_fp(&mut self, n: usize, seat: &Seat) {
+        let fs = seat.cpu.csr.mstatus & status::FS;
+        if fs != 0 && self.fp_owner != Some(n) {
+            if let Some(registers) = self.fp_owner.and_then(|owner| self.fp.get_mut(owner)) {
+                self.host.save_fp(registers);
+            }
+            if let Some(registers) = self.fp.get(n) {
+                self.host.load_fp(registers);
+            }
+            self.fp_owner = Some(n);
+        }
+        self.host.set_fp(fs);
+    }
+
+    /// Whether this seat's floating-point registers are in the hart.
+    pub(super) fn has_fp(&self, n: usize) -> bool {
+        self.fp_owner == Some(n)
+    }
+
+    /// Accesses the seat's floating-point register `index` from outside.
+    pub(super) fn with_fp<R>(
+        &mut self,
+        n: usize,
+        seat: &Seat,
+        f: impl FnOnce(&mut FpRegisters) -> R,
+    ) -> Option<R> {
+        self.adopt_fp(n, seat);
+        let registers = self.fp.get_mut(n)?;
+        self.host.save_fp(registers);
+        let result = f(registers);
+        self.host.load_fp(registers);
+        self.host.set_fp(status::FS);
+        Some(result)
+    }
+
+    fn adopt_counters(&mut self, seat: &Seat) {
+        const TIME: u32 = 1 << 1;
+        let mut enable = seat.cpu.native_counters();
+        if seat.clock(&self.host).offset != 0 {
+            enable &= !TIME;
+        }
+        self.host.set_counters(enable);
+    }
+
+    /// The seat's turn is over.
+    fn leave(&mut self, n: usize, seat: &mut Seat) {
+        if self.has_fp(n) {
+            seat.cpu.sync_fp(self.host.fp_dirty());
+        }
+    }
+
+    /// A real interrupt ended the guest's turn.
+    pub(super) fn interrupted(&mut self, seat: &mut Seat, code: u64) -> Did {
+        match code {
+            7 => {
+                // Parked until `settle` sets it again.
+                self.set_timer(u64::MAX);
+                seat.todo |= Effects::TIMER;
+                Did::HostTimer
+            }
+            3 => {
+                self.host.clear_kick();
+                self.kicked = self.fp.len() > 1;
+                seat.todo |= Effects::INTERRUPTS;
+                Did::HostKick
+            }
+            _ => {
+                self.serve_devices();
+                seat.todo |= Effects::INTERRUPTS;
+                Did::HostDevice
+            }
+        }
+    }
+
+    /// Passes on what the real devices have to say.
+    fn serve_devices(&mut self) {
+        while let Some(external) = self.host.external() {
+            match external {
+                External::Console => {
+                    while let Some(byte) = self.host.read_console() {
+                        self.machine.console.input(self.machine, &self.host, byte);
+                    }
+                }
+                External::Disk(disk) => {
+                    for guest in &self.machine.guests {
+                        guest.disk_is_ready(&self.host, disk);
+                    }
+                }
+            }
+        }
+    }
+}

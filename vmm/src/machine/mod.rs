@@ -1,0 +1,147 @@
+//! Guests, their vCPUs, and the one loop that runs them.
+//!
+//! ```text
+//!   hart ── loop: prepare → Host::enter → handle → count, trace
+//!    │        a hart has *seats*: the vCPUs that it runs in turn
+//!    ├─ seat     one vCPU: virtual hart, shadow root, counters
+//!    ├─ exit     what each trap means
+//!    ├─ access   page faults, device registers, emulated loads and stores
+//!    ├─ firmware the SBI's effects
+//!    └─ guest    what the vCPUs of a guest share: RAM, shadow, devices,
+//!                and per vCPU a *link* through which others reach it
+//! ```
+//!
+//! Everything here is generic over [`Host`], the real machine.
+//!
+//! Invariant **no-nesting**: no lock is taken while another is held, except
+//! the console's, which is always last. So there is no order to get wrong.
+
+mod access;
+mod boot;
+mod console;
+mod devices;
+mod exit;
+mod firmware;
+mod guest;
+mod hart;
+mod link;
+mod report;
+mod seat;
+mod timer;
+mod traced;
+
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicUsize, Ordering};
+
+pub use boot::{BuildError, FoundDisk, Resources, build};
+pub use console::Console;
+pub use guest::{Guest, Power};
+pub use hart::run;
+
+use crate::addr::Hpa;
+use crate::trace::Filter;
+use crate::vcpu::{Context, Env};
+
+/// What ended the guest's turn: `mcause` and `mtval` of the real hart.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Trap {
+    /// `mcause`
+    pub cause: u64,
+    /// `mtval`
+    pub value: u64,
+}
+
+/// Floating-point registers of a vCPU while another one uses the hart's.
+#[repr(C)]
+#[derive(Clone, Default, Debug)]
+pub struct FpRegisters {
+    /// f0 to f31
+    pub f: [u64; 32],
+    /// `fcsr`
+    pub fcsr: u64,
+}
+
+/// Something outside the guests wants attention.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum External {
+    /// Bytes have arrived on the terminal.
+    Console,
+    /// The real disk of this number has completed requests.
+    Disk(usize),
+}
+
+/// One real hart, and the machine around it.
+///
+/// [`Env`] gives its clocks; `fp_dirty` speaks of the registers in the hart.
+pub trait Host: Env {
+    /// This hart's number; hart 0 receives the external interrupts.
+    fn hart(&self) -> usize;
+    /// Runs a guest until it traps.
+    fn enter(&mut self, context: &mut Context) -> Trap;
+    /// Makes the guest run on the shadow tables at `root`, with no
+    /// translation left over from before.
+    fn set_root(&mut self, root: Hpa);
+    /// Throws away this hart's translations.
+    fn flush(&mut self);
+    /// Makes this hart's instruction fetches see all earlier stores.
+    fn fence_i(&mut self);
+    /// Sets the real `mstatus.FS` to these bits.
+    fn set_fp(&mut self, fs: u64);
+    /// Stores the floating-point registers.
+    fn save_fp(&mut self, registers: &mut FpRegisters);
+    /// Loads the floating-point registers.
+    fn load_fp(&mut self, registers: &FpRegisters);
+    /// Sets which counters the guest reads without a trap.
+    fn set_counters(&mut self, enable: u32);
+    /// Wants a timer trap at `deadline` ticks; `u64::MAX` is never.
+    fn set_timer(&mut self, deadline: u64);
+    /// Makes `hart` leave its guest soon.
+    fn kick(&self, hart: usize);
+    /// Takes note of kicks on this hart.
+    fn clear_kick(&mut self);
+    /// Idles until an interrupt is pending on this hart.
+    fn wait(&mut self);
+    /// The next external interrupt, on hart 0.
+    fn external(&mut self) -> Option<External>;
+    /// The next byte from the terminal.
+    fn read_console(&mut self) -> Option<u8>;
+    /// Writes to the terminal.
+    fn write_console(&self, bytes: &[u8]);
+    /// Writes to the log port, if there is one.
+    fn write_log(&self, text: &str);
+    /// Ends the machine.
+    fn exit(&self, status: u16) -> !;
+}
+
+/// All that the harts share.
+pub struct Machine {
+    /// The guests, by number.
+    pub guests: Vec<Guest>,
+    /// The terminal.
+    pub console: Console,
+    /// Which exits are written to the log port.
+    pub trace: Filter,
+    /// Whether the report goes to the log port, too.
+    pub wants_stats: bool,
+    /// Number of harts.
+    pub harts: usize,
+    /// Guests that are not powered off.
+    running: AtomicUsize,
+}
+
+impl Machine {
+    fn new(guests: Vec<Guest>, harts: usize, trace: Filter, wants_stats: bool) -> Self {
+        let running = AtomicUsize::new(guests.len());
+        let console = Console::new(&guests);
+        Self { guests, console, trace, wants_stats, harts, running }
+    }
+
+    /// A guest is powered off; ends the machine after the last one.
+    fn guest_is_off<H: Host>(&self, host: &H) {
+        if self.running.fetch_sub(1, Ordering::AcqRel) == 1 {
+            report::write(self, host);
+            let failed = self.guests.iter().map(|guest| guest.exit_status()).find(|s| *s != 0);
+            host.exit(failed.unwrap_or(0));
+        }
+    }
+}

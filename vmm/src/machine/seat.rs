@@ -1,0 +1,313 @@
+//! One vCPU in its place: the virtual hart, the shadow root it runs on, and
+//! the counters of its exits.
+
+use core::sync::atomic::Ordering;
+
+use super::guest::Guest;
+use super::link::{Attention, HartState, Link};
+use super::{Host, Machine};
+use crate::addr::{Gpa, Hpa};
+use crate::mmu::shadow::Peers;
+use crate::mmu::space::Space;
+use crate::stats::Stats;
+use crate::vcpu::{Effects, Env, Mode, Vcpu, status};
+
+/// Roots that a seat remembers, so that a switch between two address spaces,
+/// or between vS and vU, need not search for them.
+const KNOWN_ROOTS: usize = 8;
+
+/// A vCPU on its hart.
+pub(super) struct Seat {
+    pub(super) cpu: Vcpu,
+    pub(super) machine: &'static Machine,
+    pub(super) guest: &'static Guest,
+    pub(super) link: &'static Link,
+    /// Number of the vCPU in its guest.
+    pub(super) index: usize,
+    /// What is to be done before the guest runs on.
+    pub(super) todo: Effects,
+    /// `wfi`: nothing to run until an interrupt is pending.
+    pub(super) waiting: bool,
+    /// The translation in force, and its shadow root.
+    pub(super) space: Space,
+    pub(super) root: Hpa,
+    pmp: Option<u8>,
+    generation: u64,
+    known: [Option<(Space, Hpa)>; KNOWN_ROOTS],
+    /// The guest's epoch when this hart last flushed for it.
+    flushed: u64,
+    pub(super) stats: Stats,
+}
+
+/// The clocks as the guest sees them.
+pub(super) struct Clock<'a, H> {
+    pub(super) host: &'a H,
+    pub(super) offset: u64,
+}
+
+impl<H: Host> Env for Clock<'_, H> {
+    #[inline]
+    fn time(&self) -> u64 {
+        self.host.time().wrapping_add(self.offset)
+    }
+
+    #[inline]
+    fn cycle(&self) -> u64 {
+        self.host.cycle()
+    }
+
+    #[inline]
+    fn instret(&self) -> u64 {
+        self.host.instret()
+    }
+
+    #[inline]
+    fn fp_dirty(&self) -> bool {
+        self.host.fp_dirty()
+    }
+}
+
+impl Seat {
+    pub(super) fn new(
+        machine: &'static Machine,
+        guest: &'static Guest,
+        index: usize,
+    ) -> Option<Self> {
+        Some(Self {
+            cpu: Vcpu::new(index as u64),
+            machine,
+            guest,
+            link: guest.links.get(index)?,
+            index,
+            todo: Effects::empty(),
+            waiting: false,
+            space: Space::bare(true, 0),
+            root: Hpa(0),
+            pmp: None,
+            generation: u64::MAX,
+            known: [None; KNOWN_ROOTS],
+            flushed: u64::MAX,
+            stats: Stats::default(),
+        })
+    }
+
+    /// Whether the vCPU has something to run or to look at.
+    pub(super) fn is_runnable(&self) -> bool {
+        self.link.wants_attention() || (self.link.state() == HartState::Started && !self.waiting)
+    }
+
+    /// Puts the virtual hart to its first instruction.
+    pub(super) fn start(&mut self) {
+        let [pc, a1] = [0, 1].map(|n| self.link.start[n].load(Ordering::Acquire));
+        let hart = self.index as u64;
+        self.cpu = match self.guest.boot_mode() {
+            Mode::Machine => Vcpu::new(hart),
+            _ => Vcpu::for_supervisor(hart),
+        };
+        self.cpu.ctx.pc = pc;
+        self.cpu.ctx.x[10] = hart;
+        self.cpu.ctx.x[11] = a1;
+        self.waiting = false;
+        self.pmp = None;
+        self.todo = Effects::all();
+        self.link.set_state(HartState::Started);
+    }
+
+    #[inline]
+    pub(super) fn clock<'a, H: Host>(&self, host: &'a H) -> Clock<'a, H> {
+        Clock { host, offset: self.guest.clock_offset.load(Ordering::Relaxed) }
+    }
+
+    /// Claims that the guest is entered, and checks that nothing stands
+    /// against it; after a `false`, `settle` and ask again.
+    ///
+    /// Order matters between harts: first the claim, then the look at the
+    /// epoch; who starts an epoch does it the other way round.
+    #[inline(always)]
+    pub(super) fn claim_entry(&self) -> bool {
+        if self.guest.smp {
+            self.link.in_guest.store(true, Ordering::SeqCst);
+            core::sync::atomic::fence(Ordering::SeqCst);
+        }
+        self.todo.is_empty()
+            && !self.link.wants_attention()
+            && self.guest.epoch.load(Ordering::Relaxed) == self.flushed
+    }
+
+    /// The guest is left.
+    #[inline(always)]
+    pub(super) fn left_guest(&self) {
+        if self.guest.smp {
+            self.link.in_guest.store(false, Ordering::Release);
+        }
+    }
+
+    /// What the shadow must know about the guest's other vCPUs.
+    pub(super) fn peers(&self) -> Peers<'static> {
+        let settled = if self.guest.smp { self.oldest_flush() } else { u64::MAX };
+        Peers { epoch: &self.guest.epoch, settled }
+    }
+
+    fn oldest_flush(&self) -> u64 {
+        core::sync::atomic::fence(Ordering::SeqCst);
+        let others = self.guest.links.iter().enumerate().filter(|(n, _)| *n != self.index);
+        let running = others.filter(|(_, link)| link.in_guest.load(Ordering::SeqCst));
+        running.map(|(_, link)| link.flushed.load(Ordering::SeqCst)).min().unwrap_or(u64::MAX)
+    }
+
+    /// Flushes this hart's translations for the current epoch.
+    pub(super) fn flush<H: Host>(&mut self, host: &mut H) {
+        self.note_flush();
+        host.flush();
+    }
+
+    /// A flush is about to happen: it is good for the epoch that is now.
+    fn note_flush(&mut self) {
+        self.flushed = self.guest.epoch.load(Ordering::SeqCst);
+        if self.guest.smp {
+            self.link.flushed.store(self.flushed, Ordering::SeqCst);
+        }
+    }
+
+    /// The hart comes from another vCPU: nothing of this one is in it.
+    pub(super) fn arrive(&mut self) {
+        self.root = Hpa(0);
+        self.todo |= Effects::COUNTERS | Effects::TRANSLATION;
+    }
+
+    /// The space for instruction fetches of the virtual hart as it is.
+    fn fetch_space(&self, pmp: u8) -> Space {
+        let cpu = &self.cpu;
+        let space = self.space_of(cpu.mode, pmp);
+        if cpu.data_mode() == cpu.mode { space } else { space.fetch_only() }
+    }
+
+    /// The space of loads and stores.
+    pub(super) fn data_space(&self) -> Space {
+        self.space_of(self.cpu.data_mode(), self.space.pmp)
+    }
+
+    fn space_of(&self, mode: Mode, pmp: u8) -> Space {
+        let csr = &self.cpu.csr;
+        if mode == Mode::Machine || csr.satp >> 60 == 0 {
+            return Space::bare(mode == Mode::Machine, pmp);
+        }
+        let root = Gpa::from_page(csr.satp & ((1 << 44) - 1));
+        let (sum, mxr) = (csr.mstatus & status::SUM != 0, csr.mstatus & status::MXR != 0);
+        Space::sv39(root, mode == Mode::User, sum, mxr, pmp)
+    }
+
+    /// Adopts the translation that the virtual hart's state asks for.
+    pub(super) fn translate<H: Host>(&mut self, host: &mut H) {
+        let space = self.pmp.map(|pmp| self.fetch_space(pmp));
+        let root = match space.and_then(|space| self.known_root(space)) {
+            Some(root) => root,
+            None => self.find_root(host),
+        };
+        if root != self.root {
+            self.root = root;
+            self.note_flush();
+            host.set_root(root);
+        }
+    }
+
+    /// Forgets roots that no longer exist, and catches up with epochs.
+    pub(super) fn follow_shadow<H: Host>(&mut self, host: &mut H) {
+        let generation = self.guest.generation.load(Ordering::Acquire);
+        if generation != self.generation {
+            self.forget_roots(generation);
+        } else if self.guest.epoch.load(Ordering::Relaxed) != self.flushed {
+            self.flush(host);
+        }
+    }
+
+    /// The shadow is of a new generation: no root is valid.
+    fn forget_roots(&mut self, generation: u64) {
+        (self.pmp, self.known, self.root) = (None, [None; KNOWN_ROOTS], Hpa(0));
+        self.generation = generation;
+        self.todo |= Effects::TRANSLATION;
+    }
+
+    /// PMP changed: the space has another number.
+    pub(super) fn forget_protection(&mut self) {
+        self.pmp = None;
+    }
+
+    #[inline]
+    fn known_root(&mut self, space: Space) -> Option<Hpa> {
+        let (known, root) = (*self.known.get(known_index(space))?)?;
+        if known != space {
+            return None;
+        }
+        self.space = space;
+        Some(root)
+    }
+
+    /// Asks the shadow for the root, making room if need be.
+    fn find_root<H: Host>(&mut self, host: &mut H) -> Hpa {
+        loop {
+            let mut shadow = self.guest.shadow.lock();
+            if let Some(pmp) = self.pmp.or_else(|| shadow.intern(self.cpu.csr.pmp.rules())) {
+                self.pmp = Some(pmp);
+                self.space = self.fetch_space(pmp);
+                if let Some(root) = shadow.root(self.space) {
+                    self.generation = shadow.generation();
+                    if let Some(slot) = self.known.get_mut(known_index(self.space)) {
+                        *slot = Some((self.space, root));
+                    }
+                    return root;
+                }
+            }
+            drop(shadow);
+            self.zap(host);
+        }
+    }
+
+    /// Empties the guest's shadow; afterwards the root is found anew.
+    pub(super) fn zap<H: Host>(&mut self, host: &mut H) {
+        let mut shadow = self.guest.shadow.lock();
+        // From here on no vCPU enters the guest: each sees the new epoch,
+        // and wants the shadow's lock.
+        self.guest.epoch.fetch_add(1, Ordering::SeqCst);
+        for (_, link) in self.guest.links.iter().enumerate().filter(|(n, _)| *n != self.index) {
+            link.expel(host);
+        }
+        shadow.zap(&self.guest.ram);
+        self.guest.generation.store(shadow.generation(), Ordering::Release);
+        self.forget_roots(shadow.generation());
+    }
+
+    /// `sfence.vma`, or the remote one of another vCPU.
+    pub(super) fn fence<H: Host>(&mut self, host: &mut H) {
+        let peers = self.peers();
+        let fits = self.guest.shadow.lock().fence(&self.guest.ram, peers);
+        if !fits {
+            self.zap(host);
+        }
+        self.flush(host);
+    }
+
+    /// Sees to what others asked of this vCPU.
+    pub(super) fn look<H: Host>(&mut self, host: &mut H, attention: Attention) {
+        if attention.contains(Attention::SOFT) {
+            self.cpu.csr.set_supervisor_soft(true);
+        }
+        if attention.contains(Attention::FENCE) {
+            self.fence(host);
+        }
+        if attention.contains(Attention::FENCE_I) {
+            host.fence_i();
+        }
+        if attention.contains(Attention::CLOCK) {
+            self.todo |= Effects::COUNTERS | Effects::TIMER;
+        }
+        self.refresh_lines(host);
+        self.todo |= Effects::INTERRUPTS;
+    }
+}
+
+#[inline]
+fn known_index(space: Space) -> usize {
+    let mixed = space.root ^ space.root >> 3 ^ u64::from(space.view.bits()).wrapping_mul(3);
+    crate::addr::to_usize(mixed) % KNOWN_ROOTS
+}

@@ -1,0 +1,39 @@
+//! Virtual timers: when each is due, and the lines that they hold up.
+
+use core::sync::atomic::Ordering;
+
+use super::Host;
+use super::seat::Seat;
+use crate::vcpu::{Effects, Env, Interrupt};
+
+impl Seat {
+    /// Sets the virtual hart's interrupt lines to what is true now.
+    pub(super) fn refresh_lines<H: Host>(&mut self, host: &H) {
+        let now = self.clock(host).time();
+        let mut lines = self.link.lines.load(Ordering::Acquire);
+        if now >= self.link.mtimecmp.load(Ordering::Relaxed) {
+            lines |= Interrupt::MachineTimer.bit();
+        }
+        if self.cpu.csr.timer_deadline().is_some_and(|deadline| now >= deadline) {
+            lines |= Interrupt::SupervisorTimer.bit();
+        }
+        if lines != self.cpu.csr.lines() {
+            self.cpu.set_lines(lines);
+            self.todo |= Effects::INTERRUPTS;
+        }
+    }
+
+    /// When the next line of this vCPU will rise, in real ticks; a line that
+    /// is up needs no interrupt.
+    pub(super) fn deadline(&self) -> u64 {
+        let lines = self.cpu.csr.lines();
+        let waits = |timer: Interrupt| lines & timer.bit() == 0;
+        let machine = self.link.mtimecmp.load(Ordering::Relaxed);
+        let machine = Some(machine).filter(|_| waits(Interrupt::MachineTimer));
+        let supervisor = self.cpu.csr.timer_deadline();
+        let supervisor = supervisor.filter(|_| waits(Interrupt::SupervisorTimer));
+        let next = machine.into_iter().chain(supervisor).filter(|at| *at != u64::MAX).min();
+        let offset = self.guest.clock_offset.load(Ordering::Relaxed);
+        next.map_or(u64::MAX, |at| at.saturating_sub(offset))
+    }
+}

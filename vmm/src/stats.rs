@@ -1,0 +1,244 @@
+//! What the VMM did, counted: one counter per kind of exit, and per CSR and
+//! per device where the kind has many members.
+
+use core::fmt;
+
+use crate::addr::{Access, Gpa, Gva, Hpa};
+use crate::bus::{Region, VIRTIO_SLOTS, Width};
+use crate::vcpu::{COUNT as CSRS, CsrId, Exception, Interrupt};
+
+/// What the VMM did at an exit; the figures are for the trace.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Did {
+    /// Emulated a CSR access.
+    Csr(CsrId),
+    /// Emulated `sret`.
+    Sret,
+    /// Emulated `mret`.
+    Mret,
+    /// Performed `sfence.vma`.
+    Fence,
+    /// Emulated `wfi`.
+    Wfi,
+    /// Filled a shadow entry.
+    Fill(Gva, Hpa),
+    /// Gave the guest a page fault of its own.
+    PageFault(Exception),
+    /// Gave the guest its `ecall`.
+    Ecall(Exception),
+    /// Gave the guest another exception.
+    Exception(Exception),
+    /// Accessed a device register.
+    Device(DeviceAccess),
+    /// Performed a load, store or AMO on memory for the guest.
+    Memory(Gva, Access),
+    /// Served an SBI call: extension and function.
+    Sbi(u64, u64),
+    /// Gave the hart's floating-point registers to this vCPU.
+    Fp,
+    /// The real timer.
+    HostTimer,
+    /// A kick from another hart.
+    HostKick,
+    /// An interrupt of a real device.
+    HostDevice,
+    /// Gave the guest an interrupt; not an exit of its own.
+    Interrupted(Interrupt),
+    /// Let the guest try again.
+    Retry,
+}
+
+/// One access to an emulated register.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DeviceAccess {
+    /// Which device.
+    pub region: Region,
+    /// Where.
+    pub gpa: Gpa,
+    /// How much.
+    pub width: Width,
+    /// Read or written.
+    pub access: Access,
+    /// The value read or written.
+    pub value: u64,
+}
+
+/// Kinds that have one counter, in the order of the report.
+const KINDS: [&str; 16] = [
+    "sret",
+    "mret",
+    "sfence.vma",
+    "wfi",
+    "shadow fill",
+    "page fault reflected",
+    "ecall reflected",
+    "exception reflected",
+    "memory access emulated",
+    "SBI call",
+    "FP switch",
+    "timer interrupt",
+    "kick",
+    "device interrupt",
+    "interrupts injected",
+    "retry",
+];
+
+const DEVICES: [&str; 6] = ["UART", "PLIC", "CLINT", "finisher", "RTC", "nothing"];
+const FIRST_DEVICE: usize = CSRS + KINDS.len();
+const FIRST_SLOT: usize = FIRST_DEVICE + DEVICES.len();
+const COUNTERS: usize = FIRST_SLOT + VIRTIO_SLOTS as usize;
+/// The kind that is no exit.
+const INJECTED: usize = CSRS + 14;
+
+impl Did {
+    /// The counter that this belongs to.
+    #[inline]
+    fn counter(self) -> usize {
+        let kind = match self {
+            Self::Csr(id) => return id.index(),
+            Self::Device(access) => return device_counter(access.region),
+            Self::Sret => 0,
+            Self::Mret => 1,
+            Self::Fence => 2,
+            Self::Wfi => 3,
+            Self::Fill(..) => 4,
+            Self::PageFault(_) => 5,
+            Self::Ecall(_) => 6,
+            Self::Exception(_) => 7,
+            Self::Memory(..) => 8,
+            Self::Sbi(..) => 9,
+            Self::Fp => 10,
+            Self::HostTimer => 11,
+            Self::HostKick => 12,
+            Self::HostDevice => 13,
+            Self::Interrupted(_) => 14,
+            Self::Retry => 15,
+        };
+        CSRS + kind
+    }
+}
+
+fn device_counter(region: Region) -> usize {
+    let device = match region {
+        Region::Uart => 0,
+        Region::Plic => 1,
+        Region::Clint => 2,
+        Region::Finisher => 3,
+        Region::Rtc => 4,
+        Region::Virtio(slot) => return FIRST_SLOT + usize::from(slot % VIRTIO_SLOTS),
+        Region::Ram | Region::None => 5,
+    };
+    FIRST_DEVICE + device
+}
+
+/// The counters of one vCPU, or of one guest.
+#[derive(Clone, Debug)]
+pub struct Stats {
+    counts: [u64; COUNTERS],
+}
+
+impl Default for Stats {
+    fn default() -> Self {
+        Self { counts: [0; COUNTERS] }
+    }
+}
+
+/// What a counter counts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// Accesses of a CSR.
+    Csr(&'static str),
+    /// Register accesses of a device.
+    Device(&'static str),
+    /// Register accesses of the virtio device in a slot.
+    Virtio(usize),
+    /// Anything else.
+    Other(&'static str),
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Csr(name) => write!(f, "csr {name}"),
+            Self::Device(name) => write!(f, "device {name}"),
+            Self::Virtio(slot) => write!(f, "device virtio {slot}"),
+            Self::Other(name) => f.write_str(name),
+        }
+    }
+}
+
+impl Stats {
+    /// Counts one exit.
+    #[inline]
+    pub fn count(&mut self, did: Did) {
+        if let Some(count) = self.counts.get_mut(did.counter()) {
+            *count += 1;
+        }
+    }
+
+    /// Adds the counters of another vCPU.
+    pub fn add(&mut self, other: &Self) {
+        for (sum, count) in self.counts.iter_mut().zip(&other.counts) {
+            *sum += count;
+        }
+    }
+
+    /// Exits in all.
+    pub fn exits(&self) -> u64 {
+        self.rows().filter(|(kind, _)| !kind.is_injection()).map(|(_, count)| count).sum()
+    }
+
+    /// Every counter that is not zero.
+    pub fn rows(&self) -> impl Iterator<Item = (Kind, u64)> + '_ {
+        let counts = self.counts.iter().copied().enumerate();
+        counts.filter(|(_, count)| *count != 0).map(|(n, count)| (kind(n), count))
+    }
+}
+
+impl Kind {
+    /// Whether the rows count something else than exits.
+    pub fn is_injection(self) -> bool {
+        self == kind(INJECTED)
+    }
+}
+
+fn kind(counter: usize) -> Kind {
+    let csr = CsrId::ALL.get(counter).map(|id| Kind::Csr(id.name()));
+    let other = || KINDS.get(counter - CSRS).map(|name| Kind::Other(name));
+    let device = || DEVICES.get(counter - FIRST_DEVICE).map(|name| Kind::Device(name));
+    csr.or_else(other).or_else(device).unwrap_or_else(|| Kind::Virtio(counter - FIRST_SLOT))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_counter_has_a_name_of_its_own() {
+        let mut names: Vec<_> = (0..COUNTERS).map(|n| kind(n).to_string()).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), COUNTERS);
+    }
+
+    #[test]
+    fn rows_say_what_was_counted() {
+        let mut stats = Stats::default();
+        stats.count(Did::Sret);
+        stats.count(Did::Sret);
+        stats.count(Did::Csr(CsrId::of(0x100)));
+        stats.count(Did::Interrupted(Interrupt::MachineTimer));
+        let rows: Vec<_> = stats.rows().map(|(kind, n)| (kind.to_string(), n)).collect();
+        let expected = [("csr sstatus", 1), ("sret", 2), ("interrupts injected", 1)];
+        assert_eq!(rows, expected.map(|(name, n)| (name.to_string(), n)));
+        assert_eq!(stats.exits(), 3);
+    }
+
+    #[test]
+    fn devices_count_by_slot() {
+        let region = Region::Virtio(3);
+        let access = Access::Load;
+        let did = DeviceAccess { region, gpa: Gpa(0), width: Width::Word, access, value: 0 };
+        assert_eq!(kind(Did::Device(did).counter()), Kind::Virtio(3));
+    }
+}
