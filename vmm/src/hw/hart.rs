@@ -1,0 +1,153 @@
+//! The real hart that this code runs on, as `machine` sees it.
+
+use super::{clint, console, csr, fpu, plic, switch, virtio};
+use crate::addr::Hpa;
+use crate::machine::{External, FpRegisters, Host, Trap};
+use crate::vcpu::{Context, Env};
+
+/// `satp.MODE` of Sv39.
+const SV39: u64 = 8 << 60;
+
+/// One real hart; made once on each.
+pub(super) struct RealHart {
+    id: usize,
+    counters: u32,
+}
+
+impl RealHart {
+    /// Prepares this hart for guests: traps come to `switch`, nothing is
+    /// delegated, and the VMM's image is out of reach.
+    pub(super) fn new(id: usize, image: (u64, u64)) -> Self {
+        csr::set_trap_vector(switch::trap_vector());
+        csr::set_scratch(0);
+        csr::set_exception_delegation(0);
+        csr::set_interrupt_delegation(0);
+        csr::guard_image(image.0, image.1);
+        csr::clear_status_bits(csr::STATUS_MPP | csr::STATUS_FS);
+        csr::set_supervisor_counters(7);
+        csr::set_counters(0);
+        clint::set_timer(id, u64::MAX);
+        clint::clear_kick(id);
+        csr::set_enabled(csr::SOFTWARE | csr::TIMER | csr::EXTERNAL);
+        Self { id, counters: 0 }
+    }
+}
+
+impl Env for RealHart {
+    #[inline(always)]
+    fn time(&self) -> u64 {
+        csr::time()
+    }
+
+    #[inline(always)]
+    fn cycle(&self) -> u64 {
+        csr::cycle()
+    }
+
+    #[inline(always)]
+    fn instret(&self) -> u64 {
+        csr::instret()
+    }
+
+    #[inline(always)]
+    fn fp_dirty(&self) -> bool {
+        csr::status() & csr::STATUS_FS == csr::STATUS_FS
+    }
+}
+
+impl Host for RealHart {
+    #[inline(always)]
+    fn hart(&self) -> usize {
+        self.id
+    }
+
+    #[inline(always)]
+    fn enter(&mut self, context: &mut Context) -> Trap {
+        switch::enter(context)
+    }
+
+    #[inline]
+    fn set_root(&mut self, root: Hpa) {
+        csr::set_satp(SV39 | root.page());
+        csr::flush_tlb();
+    }
+
+    #[inline]
+    fn flush(&mut self) {
+        csr::flush_tlb();
+    }
+
+    fn fence_i(&mut self) {
+        csr::fence_i();
+    }
+
+    fn set_fp(&mut self, fs: u64) {
+        csr::clear_status_bits(csr::STATUS_FS);
+        csr::set_status_bits(fs & csr::STATUS_FS);
+    }
+
+    fn save_fp(&mut self, registers: &mut FpRegisters) {
+        fpu::save(registers);
+    }
+
+    fn load_fp(&mut self, registers: &FpRegisters) {
+        fpu::load(registers);
+    }
+
+    fn set_counters(&mut self, enable: u32) {
+        if enable != self.counters {
+            self.counters = enable;
+            csr::set_counters(enable.into());
+        }
+    }
+
+    fn set_timer(&mut self, deadline: u64) {
+        clint::set_timer(self.id, deadline);
+    }
+
+    fn kick(&self, hart: usize) {
+        clint::kick(hart);
+    }
+
+    fn clear_kick(&mut self) {
+        clint::clear_kick(self.id);
+    }
+
+    fn wait(&mut self) {
+        csr::wait();
+        // A timer that has served its purpose is parked again.
+        if csr::pending() & csr::TIMER != 0 {
+            clint::set_timer(self.id, u64::MAX);
+        }
+    }
+
+    fn external(&mut self) -> Option<External> {
+        if csr::pending() & csr::EXTERNAL == 0 {
+            return None;
+        }
+        let source = plic::claim()?;
+        let external = match source {
+            console::IRQ => Some(External::Console),
+            _ => virtio::interrupted(source).map(External::Disk),
+        };
+        // Level-triggered: the sources were quietened before this.
+        plic::complete(source);
+        external.or_else(|| self.external())
+    }
+
+    fn read_console(&mut self) -> Option<u8> {
+        console::read()
+    }
+
+    fn write_console(&self, bytes: &[u8]) {
+        console::write(bytes);
+    }
+
+    fn write_log(&self, text: &str) {
+        virtio::write_log(text);
+    }
+
+    fn exit(&self, status: u16) -> ! {
+        super::power::off(status)
+    }
+}

@@ -1,0 +1,91 @@
+//! The real machine's memory: who gets which part.
+//!
+//! ```text
+//!  0x8000_0000  the VMM's image and stacks (guarded by PMP)
+//!               heap: shadow tables and all other bookkeeping
+//!               guest RAM, in 2 MiB units
+//!               the bundle, where QEMU put it; guest RAM on either side
+//!               the device tree, which QEMU puts last
+//! ```
+
+use dtoolkit::fdt::Fdt;
+use dtoolkit::{Node, Property};
+
+/// What the device tree says that the VMM needs.
+pub(super) struct Map {
+    /// One past the last byte of RAM.
+    pub(super) ram_end: u64,
+    /// The bundle: first byte and one past the last.
+    pub(super) bundle: Option<(u64, u64)>,
+    /// Number of harts.
+    pub(super) harts: usize,
+    /// The device tree itself, likewise.
+    pub(super) tree: (u64, u64),
+}
+
+/// Reads the device tree that QEMU left at `address`.
+///
+/// # Safety
+/// `address` must be that of a device tree that nobody changes.
+pub(super) unsafe fn read(address: u64) -> Option<Map> {
+    let start = core::ptr::with_exposed_provenance::<u8>(crate::addr::to_usize(address));
+    // SAFETY: the header's second word is the size (the caller's promise).
+    let header = unsafe { core::slice::from_raw_parts(start, 8) };
+    let size = u32::from_be_bytes(*header.last_chunk()?);
+    // SAFETY: as long as the header says.
+    let bytes = unsafe { core::slice::from_raw_parts(start, size as usize) };
+    let fdt = Fdt::new(bytes).ok()?;
+    let root = fdt.root();
+    let memory = root.children().find(|node| node.name().starts_with("memory"))?;
+    let [base, length] = cells(memory.property("reg")?.value())?;
+    let cpus = fdt.find_node("/cpus")?;
+    let harts = cpus.children().filter(|node| node.name().starts_with("cpu@")).count();
+    let chosen = fdt.find_node("/chosen")?;
+    let place = |name| chosen.property(name).and_then(|p| number(p.value()));
+    let bundle = place("linux,initrd-start").zip(place("linux,initrd-end"));
+    let tree = (address, address + u64::from(size));
+    Some(Map { ram_end: base + length, bundle, harts, tree })
+}
+
+/// A `reg` of one address and one size, two cells each.
+fn cells(bytes: &[u8]) -> Option<[u64; 2]> {
+    let (first, second) = bytes.split_at_checked(8)?;
+    Some([number(first)?, number(second)?])
+}
+
+/// A number of one or two cells.
+fn number(bytes: &[u8]) -> Option<u64> {
+    match bytes.len() {
+        4 => Some(u32::from_be_bytes(bytes.try_into().ok()?).into()),
+        8 => Some(u64::from_be_bytes(bytes.try_into().ok()?)),
+        _ => None,
+    }
+}
+
+/// Parts of RAM that are still free.
+pub(super) struct Free {
+    ranges: [(u64, u64); 2],
+}
+
+impl Free {
+    /// Everything from `start` to the end of RAM but the bundle and the tree.
+    pub(super) fn new(map: &Map, start: u64) -> Self {
+        let end = if map.tree.0 > start { map.ram_end.min(map.tree.0) } else { map.ram_end };
+        let bundle = map.bundle.unwrap_or((end, end));
+        Self { ranges: [(start, bundle.0), (bundle.1, end)] }
+    }
+
+    /// Takes `size` bytes aligned to `align`, a power of two, from the
+    /// smallest part that has room.
+    pub(super) fn take(&mut self, size: u64, align: u64) -> Option<u64> {
+        let room = |range: &(u64, u64)| {
+            let start = range.0.checked_next_multiple_of(align)?;
+            (start.checked_add(size)? <= range.1).then_some(range.1 - start)
+        };
+        let fits = self.ranges.iter_mut().filter_map(|range| room(range).map(|left| (left, range)));
+        let (_, range) = fits.min_by_key(|(left, _)| *left)?;
+        let start = range.0.next_multiple_of(align);
+        range.0 = start + size;
+        Some(start)
+    }
+}

@@ -1,0 +1,26 @@
+//! The real machine: the only place that executes privileged instructions or
+//! touches device registers.
+//!
+//! ```text
+//! boot     _start, stacks, memory map, heap; then machine::run on each hart
+//! switch   into the guest and out again
+//! csr      names for the CSR accesses that the VMM makes
+//! hart     the Host that `machine` works with, one per hart
+//! console  the real UART
+//! clint, plic, virtio   the other devices of the real machine
+//! ```
+#![allow(unsafe_code)]
+
+pub(crate) mod boot;
+mod clint;
+mod console;
+mod csr;
+mod fpu;
+mod hart;
+mod heap;
+mod memory;
+mod panic;
+mod plic;
+mod power;
+mod switch;
+mod virtio;

@@ -1,0 +1,188 @@
+//! The real machine's virtio devices: disks and the log port.
+
+mod blk;
+
+use alloc::alloc::{Layout, alloc_zeroed, dealloc};
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::ptr::{NonNull, with_exposed_provenance_mut};
+
+use spin::Once;
+use spin::mutex::SpinMutex;
+use virtio_drivers::device::console::VirtIOConsole;
+use virtio_drivers::transport::mmio::{MmioTransport, VirtIOHeader};
+use virtio_drivers::transport::{DeviceType, Transport};
+use virtio_drivers::{BufferDirection, Hal, PAGE_SIZE, PhysAddr};
+
+use super::plic;
+use crate::disk::{Disk, Op, Request, Submitted};
+use crate::mem::GuestRam;
+use crate::virtio::queue::Segment;
+
+/// Slots of QEMU `virt`: address, and interrupt at the PLIC.
+const SLOTS: usize = 8;
+const FIRST: usize = 0x1000_1000;
+const STRIDE: usize = 0x1000;
+
+type Mmio = MmioTransport<'static>;
+type Console = VirtIOConsole<MachineHal, Mmio>;
+
+/// M-mode: addresses are physical, and memory is coherent with devices.
+pub(super) struct MachineHal;
+
+// SAFETY: the heap gives memory that nobody else uses, of the size and
+// alignment asked for, and addresses are the same for hart and device.
+unsafe impl Hal for MachineHal {
+    fn dma_alloc(pages: usize, _: BufferDirection) -> (PhysAddr, NonNull<u8>) {
+        let memory = pages_layout(pages).map_or(core::ptr::null_mut(), |layout| {
+            // SAFETY: the driver asks for at least one page.
+            unsafe { alloc_zeroed(layout) }
+        });
+        match NonNull::new(memory) {
+            Some(memory) => (memory.as_ptr() as PhysAddr, memory),
+            None => (0, NonNull::dangling()),
+        }
+    }
+
+    unsafe fn dma_dealloc(_: PhysAddr, memory: NonNull<u8>, pages: usize) -> i32 {
+        if let Some(layout) = pages_layout(pages) {
+            // SAFETY: from `dma_alloc` with the same number of pages.
+            unsafe { dealloc(memory.as_ptr(), layout) };
+        }
+        0
+    }
+
+    unsafe fn mmio_phys_to_virt(address: PhysAddr, _: usize) -> NonNull<u8> {
+        let pointer = with_exposed_provenance_mut(crate::addr::to_usize(address));
+        NonNull::new(pointer).unwrap_or(NonNull::dangling())
+    }
+
+    unsafe fn share(buffer: NonNull<[u8]>, _: BufferDirection) -> PhysAddr {
+        buffer.as_ptr().cast::<u8>() as PhysAddr
+    }
+
+    unsafe fn unshare(_: PhysAddr, _: NonNull<[u8]>, _: BufferDirection) {}
+}
+
+fn pages_layout(pages: usize) -> Option<Layout> {
+    Layout::from_size_align(pages.checked_mul(PAGE_SIZE)?, PAGE_SIZE).ok()
+}
+
+/// A disk that was found, and its interrupt at the PLIC.
+struct RealDisk {
+    source: u32,
+    serial: [u8; 20],
+    disk: SpinMutex<blk::Disk>,
+}
+
+static LOG: Once<SpinMutex<Console>> = Once::new();
+static DISKS: Once<Vec<RealDisk>> = Once::new();
+
+/// Looks for devices in all slots.
+pub(super) fn init() {
+    let mut disks = Vec::new();
+    for (slot, source) in (0..SLOTS).zip(1..) {
+        let Some(transport) = transport(slot) else { continue };
+        match transport.device_type() {
+            DeviceType::Console => {
+                if let Ok(console) = Console::new(transport) {
+                    LOG.call_once(|| SpinMutex::new(console));
+                }
+            }
+            DeviceType::Block => {
+                if let Some(mut disk) = blk::Disk::new(transport) {
+                    let serial = disk.serial();
+                    plic::enable(source);
+                    disks.push(RealDisk { source, serial, disk: SpinMutex::new(disk) });
+                }
+            }
+            _ => {}
+        }
+    }
+    DISKS.call_once(|| disks);
+}
+
+/// The device in `slot`, if there is one.
+fn transport(slot: usize) -> Option<Mmio> {
+    let header = with_exposed_provenance_mut::<VirtIOHeader>(FIRST + STRIDE * slot);
+    // SAFETY: a virtio-mmio slot of the real machine, which is used once.
+    unsafe { Mmio::new(NonNull::new(header)?, STRIDE) }.ok()
+}
+
+/// Whether the host listens on a log port.
+pub(super) fn has_log() -> bool {
+    LOG.is_completed()
+}
+
+/// Writes to the log port, if there is one.
+pub(super) fn write_log(text: &str) {
+    if let Some(log) = LOG.get() {
+        // A host that went away loses the rest of the log, nothing else.
+        let _ = log.lock().send_bytes(text.as_bytes());
+    }
+}
+
+/// The number of the real disk that interrupts with `source`; its line is
+/// quiet afterwards.
+pub(super) fn interrupted(source: u32) -> Option<usize> {
+    let disks = DISKS.get()?;
+    let number = disks.iter().position(|disk| disk.source == source)?;
+    disks.get(number)?.disk.lock().acknowledge();
+    Some(number)
+}
+
+/// The real disk with this serial number, as storage for a guest.
+pub(super) fn disk(serial: &str) -> Option<(usize, Box<dyn Disk>)> {
+    let is_it = |disk: &RealDisk| padded(serial) == disk.serial;
+    let disks = DISKS.get()?;
+    let number = disks.iter().position(is_it)?;
+    Some((number, Box::new(Backend(disks.get(number)?))))
+}
+
+fn padded(serial: &str) -> [u8; 20] {
+    let mut bytes = [0; 20];
+    for (to, from) in bytes.iter_mut().zip(serial.bytes()) {
+        *to = from;
+    }
+    bytes
+}
+
+/// A real disk as the storage of a guest's disk.
+struct Backend(&'static RealDisk);
+
+impl Disk for Backend {
+    fn sectors(&self) -> u64 {
+        self.0.disk.lock().capacity()
+    }
+
+    fn read_only(&self) -> bool {
+        self.0.disk.lock().read_only()
+    }
+
+    fn serial(&self) -> [u8; 20] {
+        self.0.serial
+    }
+
+    fn submit(&mut self, request: Request<'_>, ram: &GuestRam) -> Submitted {
+        let host = |segment: &Segment| Some((ram.hpa(segment.gpa, segment.len)?, segment.len));
+        let segments: Option<Vec<_>> = request.data.iter().map(host).collect();
+        let kind = match request.op {
+            Op::Read => blk::Kind::Read,
+            Op::Write => blk::Kind::Write,
+            Op::Flush => blk::Kind::Flush,
+        };
+        match segments {
+            Some(segments) => {
+                let tag = u64::from(request.tag);
+                self.0.disk.lock().submit(kind, request.sector, segments, tag);
+                Submitted::Pending
+            }
+            None => Submitted::Done(false),
+        }
+    }
+
+    fn complete(&mut self) -> Option<(u16, bool)> {
+        let (tag, success) = self.0.disk.lock().complete()?;
+        u16::try_from(tag).ok().map(|tag| (tag, success))
+    }
+}
