@@ -16,6 +16,19 @@ pub struct Access {
     pub code: Snippet,
 }
 
+impl Access {
+    /// Bytes that it accesses, from the mnemonic's last letter that tells.
+    #[must_use]
+    pub fn width(&self) -> u64 {
+        match self.name.trim_end_matches('u').as_bytes().last() {
+            Some(b'b') => 1,
+            Some(b'h') => 2,
+            Some(b'w') => 4,
+            _ => 8,
+        }
+    }
+}
+
 macro_rules! accesses {
     ($table:ident: $doc:literal; $($name:ident = $text:literal),* $(,)?) => {
         $(snippet! {
