@@ -35,11 +35,15 @@ pub(crate) extern "C" fn wait(hart: u64) -> ! {
     }
 }
 
-/// Runs `call` on another hart.
+/// Runs `call` on another hart. Returns when that hart has taken it, so that
+/// an interrupt sent after is not lost among those that wake it.
 pub fn start(hart: u64, call: fn(u64)) {
     let index = usize::try_from(hart).unwrap_or(0);
     CALL[index].store(call as *const () as usize, Ordering::Release);
     clint::set_msip(hart, 1);
+    while CALL[index].load(Ordering::Acquire) != 0 {
+        core::hint::spin_loop();
+    }
 }
 
 /// Calls that `hart` has finished since power-on.
