@@ -130,11 +130,13 @@ fn a_qemu_that_is_missing_or_too_old() {
     std::fs::set_permissions(&old, PermissionsExt::from_mode(0o755)).unwrap();
     let arguments = ["--kernel", kernel.to_str().unwrap(), "--native"];
     for (qemu, part) in [
-        ("/nonexistent/qemu", "is not installed: `make setup` installs it"),
+        ("/nonexistent/qemu", "there is no such program"),
         (old.to_str().unwrap(), "version 6.2, but 7.2 or newer is needed"),
     ] {
         refused(run(&arguments).env("QEMU", qemu), 103, part);
     }
+    let missing = "qemu-system-riscv64 is not installed: `make setup` installs it";
+    refused(run(&arguments).env_remove("QEMU").env("PATH", "/nonexistent"), 103, missing);
 }
 
 #[test]

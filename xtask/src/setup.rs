@@ -23,7 +23,7 @@ pub fn main() -> Result<()> {
             add_target(target)?;
         }
     }
-    if !is_installed(&qemu::program()) {
+    if std::env::var_os("QEMU").is_none() && !is_installed(&qemu::program()) {
         install_qemu()?;
     }
     qemu::find().map(|_| ())

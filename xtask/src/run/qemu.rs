@@ -33,7 +33,10 @@ pub fn find() -> Result<String> {
 }
 
 fn missing(program: &str) -> Failure {
-    broken(format!("{program} is not installed: `make setup` installs it"))
+    broken(match std::env::var_os("QEMU") {
+        None => format!("{program} is not installed: `make setup` installs it"),
+        Some(_) => format!("QEMU={program}: there is no such program; unset QEMU, or correct it"),
+    })
 }
 
 fn too_old(program: &str, (major, minor): (u32, u32)) -> Failure {

@@ -246,7 +246,65 @@ fn kill_now() {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::io::{BufRead, BufReader};
+    use std::thread;
+
+    use super::super::events::RunDir;
+    use super::super::log;
+    use super::super::spec::{Plan, Trace};
     use super::*;
+
+    /// A plan with a trace and statistics in `dir`.
+    fn plan(dir: &Path) -> Plan {
+        let trace = Trace { file: dir.join("trace"), causes: Default::default(), limit: None };
+        Plan {
+            mode: crate::mode::Mode::Guest,
+            guests: Vec::new(),
+            harts: 1,
+            icount: false,
+            trace: Some(trace),
+            stats: Some(dir.join("stats")),
+            expect: None,
+            timeout: None,
+            dry_run: false,
+        }
+    }
+
+    /// The other end of the log port: reports when it is told to stop.
+    fn vmm(socket: &Path) {
+        let mut log = UnixStream::connect(socket).unwrap();
+        log.write_all(b"csrr a0, sepc\n").unwrap();
+        let mut line = String::new();
+        BufReader::new(log.try_clone().unwrap()).read_line(&mut line).unwrap();
+        assert_eq!(line, "stop\n");
+        log.write_all(b"{\"report\":\"stats\"}\n").unwrap();
+    }
+
+    #[test]
+    fn the_vmm_is_asked_to_report_and_the_machine_is_ended() {
+        let run_dir = RunDir::new().unwrap();
+        let console = run_dir.console();
+        let dir = console.parent().unwrap();
+        let events = Events::new().unwrap();
+        let plan = plan(dir);
+        log::serve(&plan, &run_dir.log(), events.sender.clone()).unwrap();
+        let socket = run_dir.log();
+        let vmm = thread::spawn(move || vmm(&socket));
+        // A machine that prints, and ends only when it is killed.
+        let mut machine = Command::new("sh");
+        machine.args(["-c", "trap '' TERM; echo hello > \"$0\"; exec sleep 60"]);
+        machine.arg(&console);
+        let session = Session::start(machine, &console, events).unwrap();
+        let pid = session.pid;
+        let pattern = Regex::new("(?m)^hello$").unwrap();
+        let (end, seen) = session.run(Some(&pattern), Some(Duration::from_secs(30))).unwrap();
+        vmm.join().unwrap();
+        assert!(matches!(end, End::Expected) && seen.console && seen.report);
+        assert!(kill(pid, None).is_err(), "the machine is still there");
+        assert_eq!(fs::read(dir.join("trace")).unwrap(), b"csrr a0, sepc\n");
+        assert_eq!(fs::read(dir.join("stats")).unwrap(), b"{\"report\":\"stats\"}\n");
+    }
 
     #[test]
     fn patterns_are_found_across_reads_and_line_ends() {
