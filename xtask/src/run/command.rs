@@ -17,8 +17,16 @@ pub(super) struct Files<'a> {
     pub(super) bundle: &'a Path,
     /// A FIFO that gets a copy of the console.
     pub(super) console: Option<&'a Path>,
-    /// The socket of the log port.
-    pub(super) log: &'a Path,
+    /// What is at the other end of the log port.
+    pub(super) log: Log<'a>,
+}
+
+/// The other end of the log port.
+pub(super) enum Log<'a> {
+    /// A socket on which somebody listens.
+    Socket(&'a Path),
+    /// A file.
+    File(&'a Path),
 }
 
 /// The serial number by which the VMM finds a disk.
@@ -82,7 +90,11 @@ impl Line {
             self.disks(number, guest, false);
         }
         if plan.has_log_port() {
-            self.pair("-chardev", format!("socket,id=log,path={}", escape(files.log)));
+            let (kind, path) = match files.log {
+                Log::Socket(path) => ("socket", path),
+                Log::File(path) => ("file", path),
+            };
+            self.pair("-chardev", format!("{kind},id=log,path={}", escape(path)));
             self.add("-device virtio-serial-device -device virtconsole,chardev=log");
         }
     }

@@ -31,7 +31,7 @@ use clap::Args;
 use crate::failure::{Context, Result, mistake};
 use crate::mode::Mode;
 use crate::workspace;
-use command::Files;
+use command::{Files, Log};
 use events::{Events, RunDir};
 use options::{GuestOptions, RunOptions};
 use session::Session;
@@ -80,12 +80,13 @@ pub fn run(options: RunOptions) -> Result<u8> {
     }
 }
 
-/// Prints the command line, for which it leaves the bundle in place.
+/// Prints a command line that works as it is: the bundle is left in place, and
+/// the log goes to a file.
 fn dry_run(plan: &Plan) -> Result<u8> {
     let dir = scratch()?;
     let (bundle, log) = (dir.join("dry-run.bundle"), dir.join("dry-run.log"));
     let vmm = workspace::vmm_path();
-    let files = Files { vmm: &vmm, bundle: &bundle, console: None, log: &log };
+    let files = Files { vmm: &vmm, bundle: &bundle, console: None, log: Log::File(&log) };
     let memory = prepare(plan, &bundle)?;
     println!(
         "{}",
@@ -104,7 +105,8 @@ fn start(plan: &Plan) -> Result<u8> {
     let (console, log) = (dir.console(), dir.log());
     let bundle = BundleFile(scratch()?.join(format!("{}.bundle", std::process::id())));
     let memory = prepare(plan, &bundle.0)?;
-    let files = Files { vmm: &vmm, bundle: &bundle.0, console: Some(&console), log: &log };
+    let files =
+        Files { vmm: &vmm, bundle: &bundle.0, console: Some(&console), log: Log::Socket(&log) };
     let events = Events::new()?;
     if plan.has_log_port() {
         log::serve(plan, &log, events.sender.clone())?;

@@ -12,13 +12,16 @@ use super::command;
 use super::guest::Guest;
 use super::image;
 use super::spec::Plan;
-use crate::failure::{Context, Result};
+use crate::failure::{Context, Result, mistake};
 
 /// Memory for the VMM itself, and for what it keeps about each guest.
 const OWN: u64 = 64 << 20;
 /// How far from the start of RAM QEMU puts an initrd at most (QEMU 10,
 /// hw/riscv/boot.c, `riscv_load_initrd`; older ones put it lower).
 const INITRD_MAX: u64 = 512 << 20;
+/// The largest bundle: QEMU 10 wants its device tree behind the initrd and
+/// below 3 GiB, which is 1 GiB above the start of RAM.
+const BUNDLE_MAX: u64 = 480 << 20;
 /// RAM is a multiple of this.
 const UNIT: u64 = 16 << 20;
 
@@ -29,6 +32,12 @@ const UNIT: u64 = 16 << 20;
 pub(super) fn write(plan: &Plan, path: &Path) -> Result<u64> {
     let mut config = config(plan)?;
     let size = config.place();
+    if size > BUNDLE_MAX {
+        return Err(mistake(format!(
+            "kernels and images in RAM have {} MiB together, and 480 fit; use backend=qemu",
+            size >> 20
+        )));
+    }
     let shown = path.display();
     let mut bundle = File::create(path).context(format!("create {shown}"))?;
     bundle.write_all(&config.header()).context(format!("write {shown}"))?;
