@@ -128,7 +128,7 @@ impl Host for RealHart {
         let source = plic::claim()?;
         let external = match source {
             console::IRQ => Some(External::Console),
-            _ => virtio::interrupted(source).map(External::Disk),
+            _ => virtio::interrupted(source),
         };
         // Level-triggered: the sources were quietened before this.
         plic::complete(source);

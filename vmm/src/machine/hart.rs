@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use super::link::{Attention, HartState};
 use super::seat::Seat;
-use super::{External, FpRegisters, Host, Machine};
+use super::{External, FpRegisters, Host, Machine, Power};
 use crate::stats::Did;
 use crate::vcpu::{Effects, status};
 
@@ -269,6 +269,10 @@ impl<H: Host> Hart<H> {
                     while let Some(byte) = self.host.read_console() {
                         self.machine.console.input(self.machine, &self.host, byte);
                     }
+                }
+                External::Stop => {
+                    let guests = &self.machine.guests;
+                    guests.iter().for_each(|guest| guest.end(&self.host, Power::Off, 0));
                 }
                 External::Disk(disk) => {
                     for guest in &self.machine.guests {

@@ -68,6 +68,8 @@ pub enum External {
     Console,
     /// The real disk of this number has completed requests.
     Disk(usize),
+    /// The host wants all guests to end, and the report.
+    Stop,
 }
 
 /// One real hart, and the machine around it.

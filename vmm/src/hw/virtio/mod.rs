@@ -16,6 +16,7 @@ use virtio_drivers::{BufferDirection, Hal, PAGE_SIZE, PhysAddr};
 
 use super::plic;
 use crate::disk::{Disk, Op, Request, Submitted};
+use crate::machine::External;
 use crate::mem::GuestRam;
 use crate::virtio::queue::Segment;
 
@@ -75,7 +76,34 @@ struct RealDisk {
     disk: SpinMutex<blk::Disk>,
 }
 
-static LOG: Once<SpinMutex<Console>> = Once::new();
+/// The log port: what we report goes out, the host's wishes come in.
+struct LogPort {
+    source: u32,
+    console: Console,
+    /// The line that is coming in.
+    line: Vec<u8>,
+}
+
+/// The only wish there is: end the guests, and report.
+const STOP: &[u8] = b"stop";
+
+impl LogPort {
+    /// Takes in what has come; tells whether the host wants us to stop.
+    fn receive(&mut self) -> bool {
+        let _ = self.console.ack_interrupt();
+        let mut stop = false;
+        while let Ok(Some(byte)) = self.console.recv(true) {
+            match byte {
+                b'\n' => stop |= core::mem::take(&mut self.line) == STOP,
+                _ if self.line.len() <= STOP.len() => self.line.push(byte),
+                _ => {}
+            }
+        }
+        stop
+    }
+}
+
+static LOG: Once<SpinMutex<LogPort>> = Once::new();
 static DISKS: Once<Vec<RealDisk>> = Once::new();
 
 /// Looks for devices in all slots.
@@ -86,7 +114,9 @@ pub(super) fn init() {
         match transport.device_type() {
             DeviceType::Console => {
                 if let Ok(console) = Console::new(transport) {
-                    LOG.call_once(|| SpinMutex::new(console));
+                    plic::enable(source);
+                    let line = Vec::new();
+                    LOG.call_once(|| SpinMutex::new(LogPort { source, console, line }));
                 }
             }
             DeviceType::Block => {
@@ -118,17 +148,20 @@ pub(super) fn has_log() -> bool {
 pub(super) fn write_log(text: &str) {
     if let Some(log) = LOG.get() {
         // A host that went away loses the rest of the log, nothing else.
-        let _ = log.lock().send_bytes(text.as_bytes());
+        let _ = log.lock().console.send_bytes(text.as_bytes());
     }
 }
 
-/// The number of the real disk that interrupts with `source`; its line is
+/// What the device that interrupts with `source` has to say; its line is
 /// quiet afterwards.
-pub(super) fn interrupted(source: u32) -> Option<usize> {
+pub(super) fn interrupted(source: u32) -> Option<External> {
+    if let Some(log) = LOG.get().filter(|log| log.lock().source == source) {
+        return log.lock().receive().then_some(External::Stop);
+    }
     let disks = DISKS.get()?;
     let number = disks.iter().position(|disk| disk.source == source)?;
     disks.get(number)?.disk.lock().acknowledge();
-    Some(number)
+    Some(External::Disk(number))
 }
 
 /// The real disk with this serial number, as storage for a guest.
