@@ -151,6 +151,22 @@ impl GuestRam {
         }
     }
 
+    /// The four bytes at `gpa`, which must be even: an instruction, or a
+    /// compressed one and what follows it.
+    #[inline]
+    pub fn load_instruction(&self, gpa: Gpa) -> Result<u32, OutOfRange> {
+        let offset = self.offset(gpa, 4).ok_or(OutOfRange)?;
+        if !gpa.is_aligned(2) {
+            return Err(OutOfRange);
+        }
+        let halves = self.host.as_ptr().wrapping_add(to_usize(offset)).cast::<u16>();
+        // SAFETY: aligned, inside guest RAM, shared as atomics.
+        let (low, high) =
+            unsafe { (AtomicU16::from_ptr(halves), AtomicU16::from_ptr(halves.wrapping_add(1))) };
+        let [low, high] = [low, high].map(|half| half.load(Ordering::Relaxed));
+        Ok(u32::from(high) << 16 | u32::from(low))
+    }
+
     /// Reads a plain value, copied out once.
     pub fn read<T: FromBytes + IntoBytes>(&self, gpa: Gpa) -> Result<T, OutOfRange> {
         let mut value = T::new_zeroed();

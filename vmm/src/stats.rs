@@ -176,6 +176,14 @@ impl Stats {
         }
     }
 
+    /// Counts one CSR access.
+    #[inline(always)]
+    pub fn count_csr(&mut self, csr: CsrId) {
+        if let Some(count) = self.counts.get_mut(csr.index()) {
+            *count += 1;
+        }
+    }
+
     /// Adds the counters of another vCPU.
     pub fn add(&mut self, other: &Self) {
         for (sum, count) in self.counts.iter_mut().zip(&other.counts) {

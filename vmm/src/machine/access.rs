@@ -30,6 +30,7 @@ impl From<AccessFault> for WalkFault {
 
 impl<H: Host> Hart<H> {
     /// The hardware found no shadow entry for an access.
+    #[inline(always)]
     pub(super) fn page_fault(
         &mut self,
         n: usize,
@@ -37,15 +38,24 @@ impl<H: Host> Hart<H> {
         gva: Gva,
         access: Access,
     ) -> Did {
+        match seat.known_pages.device(seat.root, gva, access) {
+            Some(gpa) => self.register(n, seat, gva, gpa, access),
+            None => self.shadow_fault(n, seat, gva, access),
+        }
+    }
+
+    #[inline(never)]
+    fn shadow_fault(&mut self, n: usize, seat: &mut Seat, gva: Gva, access: Access) -> Did {
         let guest = seat.guest;
         let mut shadow = guest.shadow.lock();
         if let Some(gpa) = shadow.known_device(seat.root, gva, access) {
             drop(shadow);
+            seat.known_pages.set_device(seat.root, gva, access, gpa);
             return self.register(n, seat, gva, gpa, access);
         }
         if access != Access::Execute && seat.space.view.contains(View::FETCH_ONLY) {
             drop(shadow);
-            return self.emulate(n, seat, gva, access);
+            return self.emulate(n, seat);
         }
         let peers = seat.peers();
         let outcome = shadow.fault(&guest.ram, seat.space, gva, access, peers);
@@ -69,27 +79,39 @@ impl<H: Host> Hart<H> {
 
     /// The instruction at pc, by the guest's own translation. When it cannot
     /// be fetched any more the guest will find out by itself: `None`.
-    pub(super) fn fetch(&mut self, seat: &Seat) -> Option<u32> {
-        let pc = Gva(seat.cpu.ctx.pc);
-        let first = self.fetch_half(seat, pc)?;
+    pub(super) fn fetch(&mut self, seat: &mut Seat) -> Option<u32> {
+        let (ram, pc) = (&seat.guest.ram, Gva(seat.cpu.ctx.pc));
+        let gpa = self.code_address(seat, pc)?;
+        if pc.page_offset() != PAGE_SIZE - 2 {
+            return ram.load_instruction(gpa).ok();
+        }
+        // The last two bytes of a page: the rest may be anywhere.
+        let first = ram.load_u16(gpa).ok()?;
         if decode::length(first) == 2 {
             return Some(first.into());
         }
-        let second = self.fetch_half(seat, pc.wrapping_add(2))?;
+        let second = ram.load_u16(self.code_address(seat, pc.wrapping_add(2))?).ok()?;
         Some(u32::from(second) << 16 | u32::from(first))
     }
 
-    fn fetch_half(&mut self, seat: &Seat, pc: Gva) -> Option<u16> {
+    #[inline]
+    fn code_address(&self, seat: &mut Seat, pc: Gva) -> Option<Gpa> {
+        if let Some(gpa) = seat.known_pages.code(seat.root, pc) {
+            return Some(gpa);
+        }
         let guest = seat.guest;
         let shadow = guest.shadow.lock();
         let gpa = match shadow.fetch_address(&guest.ram, seat.root, pc) {
             Some(gpa) => gpa,
             None => shadow.translate_gva(&guest.ram, seat.space, pc, Access::Execute).ok()?,
         };
-        guest.ram.load_u16(gpa).ok()
+        drop(shadow);
+        seat.known_pages.set_code(seat.root, pc, gpa);
+        Some(gpa)
     }
 
     /// An access to a page that is not RAM.
+    #[inline]
     fn register(&mut self, n: usize, seat: &mut Seat, gva: Gva, gpa: Gpa, access: Access) -> Did {
         if access == Access::Execute {
             return inject(seat, access_fault(access), gva.0);
@@ -144,17 +166,14 @@ impl<H: Host> Hart<H> {
 
     /// Performs a load, store or AMO for a vCPU whose data accesses have
     /// another translation than its fetches (`mstatus.MPRV`).
-    fn emulate(&mut self, n: usize, seat: &mut Seat, gva: Gva, access: Access) -> Did {
+    fn emulate(&mut self, n: usize, seat: &mut Seat) -> Did {
         let Some(inst) = self.fetch(seat) else { return Did::Retry };
         let Some(op) = decode::mem_op(inst) else { return Did::Retry };
         let address = self.address(seat, &op);
         match self.memory_op(n, seat, op, address) {
             Ok(did) => did,
             Err(Failed::Page(at)) => inject(seat, page_fault(op.access()), at.0),
-            Err(Failed::Access(at)) => {
-                let _ = (gva, access);
-                inject(seat, access_fault(op.access()), at.0)
-            }
+            Err(Failed::Access(at)) => inject(seat, access_fault(op.access()), at.0),
         }
     }
 

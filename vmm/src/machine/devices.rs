@@ -143,9 +143,15 @@ impl Devices {
 }
 
 impl Guest {
-    /// Performs `access` on the devices, and carries the interrupt lines that
-    /// it moved to the vCPUs.
-    fn with_devices<H: Host, R>(&self, host: &H, access: impl FnOnce(&mut Devices) -> R) -> R {
+    /// Performs `access` on the devices, for vCPU `own` or for none, and
+    /// carries the interrupt lines that it moved to the vCPUs.
+    #[inline]
+    fn with_devices<H: Host, R>(
+        &self,
+        host: &H,
+        own: Option<usize>,
+        access: impl FnOnce(&mut Devices) -> R,
+    ) -> R {
         let mut devices = self.devices.lock();
         let result = access(&mut devices);
         let mut changed = devices.plic.changed();
@@ -155,14 +161,15 @@ impl Guest {
             let machine = context.is_multiple_of(2);
             let line =
                 if machine { Interrupt::MachineExternal } else { Interrupt::SupervisorExternal };
-            self.set_lines(host, context / 2, line.bit(), devices.plic.pending(context));
+            let up = devices.plic.pending(context);
+            self.set_lines(host, own, context / 2, (line.bit(), up));
         }
         result
     }
 
     /// A byte was typed for this guest.
     pub(super) fn type_in<H: Host>(&self, host: &H, byte: u8) {
-        self.with_devices(host, |devices| {
+        self.with_devices(host, None, |devices| {
             if devices.input.len() < INPUT_LIMIT {
                 devices.input.push_back(byte);
             }
@@ -178,7 +185,7 @@ impl Guest {
     pub(super) fn disk_is_ready<H: Host>(&self, host: &H, disk: usize) {
         let slot = self.disks.iter().find(|(real, _)| *real == disk).map(|(_, slot)| *slot);
         let Some(slot) = slot else { return };
-        self.with_devices(host, |devices| {
+        self.with_devices(host, None, |devices| {
             if let Some(Some(device)) = devices.slots.get_mut(usize::from(slot)) {
                 device.complete(&self.ram);
                 devices.carry(slot);
@@ -198,7 +205,10 @@ impl<H: Host> Hart<H> {
         let (region, offset) = bus::find(gpa, width);
         match region {
             Region::Clint => Ok(self.read_clint(seat, clint::decode(offset, width)?)),
-            _ => seat.guest.with_devices(&self.host, |d| d.read(region, offset, width)),
+            _ => {
+                let read = |devices: &mut Devices| devices.read(region, offset, width);
+                seat.guest.with_devices(&self.host, Some(seat.index), read)
+            }
         }
     }
 
@@ -217,7 +227,7 @@ impl<H: Host> Hart<H> {
         }
         let (guest, at) = (seat.guest, (region, offset));
         let write = |devices: &mut Devices| devices.write(&guest.ram, at, width, value);
-        match guest.with_devices(&self.host, write)? {
+        match guest.with_devices(&self.host, Some(seat.index), write)? {
             Effect::Nothing => {}
             Effect::Output(byte) => {
                 self.machine.console.output(&self.host, seat.guest.number, &[byte]);

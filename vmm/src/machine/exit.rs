@@ -12,17 +12,43 @@ use crate::vcpu::{Cause, CsrId, Effects, Exception, Mode, Step};
 
 /// Top bit of `mcause`.
 const INTERRUPT: u64 = 1 << 63;
+/// `mcause` of an illegal instruction.
+const ILLEGAL: u64 = Cause::Illegal as u64;
 /// `funct3` of an instruction; zero in SYSTEM instructions that are no CSR
 /// accesses.
 const FUNCT3: u32 = 7 << 12;
 const SRET: u32 = 0x1020_0073;
 
 impl<H: Host> Hart<H> {
+    /// The short path: a CSR access or `sret` of a deprivileged kernel, which
+    /// are nearly all exits there are. `false`: not one of these.
+    #[inline(always)]
+    pub(super) fn handle_frequent(&mut self, seat: &mut Seat, trap: Trap) -> bool {
+        if trap.cause != ILLEGAL || trap.value == 0 {
+            return false;
+        }
+        let done = seat.cpu.execute_frequent(low_word(trap.value), &seat.clock(&self.host));
+        let Some((csr, effects)) = done else { return false };
+        seat.todo |= effects;
+        match csr {
+            Some(csr) => seat.stats.count_csr(csr),
+            None => seat.stats.count(Did::Sret),
+        }
+        true
+    }
+
+    /// Handles any trap of the guest.
+    #[inline(never)]
+    pub(super) fn handle_counted(&mut self, n: usize, seat: &mut Seat, trap: Trap) {
+        let did = self.handle(n, seat, trap);
+        seat.stats.count(did);
+    }
+
     /// Handles one trap of the guest.
     #[inline(always)]
     pub(super) fn handle(&mut self, n: usize, seat: &mut Seat, trap: Trap) -> Did {
         match trap.cause {
-            2 => self.illegal(n, seat, trap.value),
+            ILLEGAL => self.illegal(n, seat, trap.value),
             8 => self.ecall(seat),
             13 => self.page_fault(n, seat, Gva(trap.value), Access::Load),
             15 => self.page_fault(n, seat, Gva(trap.value), Access::Store),
@@ -65,9 +91,8 @@ impl<H: Host> Hart<H> {
 
     /// The instruction that trapped: from `mtval`, which may be zero.
     #[inline(always)]
-    #[expect(clippy::cast_possible_truncation, reason = "mtval holds an instruction")]
     fn trapped_instruction(&mut self, seat: &mut Seat, value: u64) -> Option<u32> {
-        if value != 0 { Some(value as u32) } else { self.fetch(seat) }
+        if value != 0 { Some(low_word(value)) } else { self.fetch(seat) }
     }
 
     /// Neither a privileged instruction nor allowed: an FP instruction while
@@ -97,6 +122,13 @@ impl<H: Host> Hart<H> {
         seat.todo |= seat.cpu.inject(exception);
         Did::Ecall(exception)
     }
+}
+
+/// The instruction in `mtval`.
+#[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "an instruction has 32 bits")]
+fn low_word(value: u64) -> u32 {
+    value as u32
 }
 
 /// Gives the guest an exception.

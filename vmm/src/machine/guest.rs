@@ -199,12 +199,21 @@ impl Guest {
         true
     }
 
-    /// Raises or lowers the external-interrupt lines of vCPU `cpu`.
-    pub(super) fn set_lines<H: Host>(&self, host: &H, cpu: usize, lines: u64, up: bool) {
-        if let Some(link) = self.links.get(cpu)
-            && link.set_lines(lines, up)
-        {
-            link.notify(host, Attention::LINES);
+    /// Raises or lowers the external-interrupt lines of vCPU `cpu`. Its hart
+    /// is interrupted, unless it is vCPU `own`, whose turn it is.
+    pub(super) fn set_lines<H: Host>(
+        &self,
+        host: &H,
+        own: Option<usize>,
+        cpu: usize,
+        (lines, up): (u64, bool),
+    ) {
+        let Some(link) = self.links.get(cpu) else { return };
+        if link.set_lines(lines, up) {
+            match own {
+                Some(own) if own == cpu => link.remind(Attention::LINES),
+                _ => link.notify(host, Attention::LINES),
+            }
         }
     }
 }

@@ -106,24 +106,34 @@ impl<H: Host> Hart<H> {
     }
 
     /// Lets a seat run until it waits, stops, or has to make room.
-    #[inline(never)]
     fn turn(&mut self, n: usize, seat: &mut Seat) {
-        let traced = !self.machine.trace.is_off();
+        match (seat.guest.smp, self.machine.trace.is_off()) {
+            (false, true) => self.run_seat::<false, false>(n, seat),
+            (true, true) => self.run_seat::<true, false>(n, seat),
+            (_, false) => self.run_seat::<true, true>(n, seat),
+        }
+    }
+
+    /// The exit path, once for each kind of guest, so that none pays for what
+    /// only others need.
+    #[inline(never)]
+    fn run_seat<const SMP: bool, const TRACED: bool>(&mut self, n: usize, seat: &mut Seat) {
+        // A new seat, or a shadow that was emptied meanwhile.
+        seat.follow_shadow(&mut self.host);
         loop {
-            while !seat.claim_entry() {
-                seat.left_guest();
+            while !seat.claim_entry::<SMP>() {
+                seat.left_guest::<SMP>();
                 if !self.settle(n, seat) {
                     self.leave(n, seat);
                     return;
                 }
             }
             let trap = self.host.enter(&mut seat.cpu.ctx);
-            seat.left_guest();
-            if traced {
+            seat.left_guest::<SMP>();
+            if TRACED {
                 self.handle_traced(n, seat, trap);
-            } else {
-                let did = self.handle(n, seat, trap);
-                seat.stats.count(did);
+            } else if !self.handle_frequent(seat, trap) {
+                self.handle_counted(n, seat, trap);
             }
         }
     }
@@ -225,7 +235,7 @@ impl<H: Host> Hart<H> {
     fn adopt_counters(&mut self, seat: &Seat) {
         const TIME: u32 = 1 << 1;
         let mut enable = seat.cpu.native_counters();
-        if seat.clock(&self.host).offset != 0 {
+        if seat.clock(&self.host).offset() != 0 {
             enable &= !TIME;
         }
         self.host.set_counters(enable);

@@ -25,6 +25,7 @@ mod firmware;
 mod guest;
 mod hart;
 mod link;
+mod lookaside;
 mod report;
 mod seat;
 mod timer;

@@ -5,6 +5,7 @@ use core::sync::atomic::Ordering;
 
 use super::guest::Guest;
 use super::link::{Attention, HartState, Link};
+use super::lookaside::Lookaside;
 use super::{Host, Machine};
 use crate::addr::{Gpa, Hpa};
 use crate::mmu::shadow::Peers;
@@ -36,19 +37,27 @@ pub(super) struct Seat {
     known: [Option<(Space, Hpa)>; KNOWN_ROOTS],
     /// The guest's epoch when this hart last flushed for it.
     flushed: u64,
+    pub(super) known_pages: Lookaside,
     pub(super) stats: Stats,
 }
 
 /// The clocks as the guest sees them.
 pub(super) struct Clock<'a, H> {
-    pub(super) host: &'a H,
-    pub(super) offset: u64,
+    host: &'a H,
+    guest: &'static Guest,
+}
+
+impl<H> Clock<'_, H> {
+    /// What the guest's clock is ahead of the real one, in ticks.
+    pub(super) fn offset(&self) -> u64 {
+        self.guest.clock_offset.load(Ordering::Relaxed)
+    }
 }
 
 impl<H: Host> Env for Clock<'_, H> {
     #[inline]
     fn time(&self) -> u64 {
-        self.host.time().wrapping_add(self.offset)
+        self.host.time().wrapping_add(self.offset())
     }
 
     #[inline]
@@ -87,6 +96,7 @@ impl Seat {
             generation: u64::MAX,
             known: [None; KNOWN_ROOTS],
             flushed: u64::MAX,
+            known_pages: Lookaside::EMPTY,
             stats: Stats::default(),
         })
     }
@@ -115,7 +125,7 @@ impl Seat {
 
     #[inline]
     pub(super) fn clock<'a, H: Host>(&self, host: &'a H) -> Clock<'a, H> {
-        Clock { host, offset: self.guest.clock_offset.load(Ordering::Relaxed) }
+        Clock { host, guest: self.guest }
     }
 
     /// Claims that the guest is entered, and checks that nothing stands
@@ -124,20 +134,19 @@ impl Seat {
     /// Order matters between harts: first the claim, then the look at the
     /// epoch; who starts an epoch does it the other way round.
     #[inline(always)]
-    pub(super) fn claim_entry(&self) -> bool {
-        if self.guest.smp {
+    pub(super) fn claim_entry<const SMP: bool>(&self) -> bool {
+        if SMP {
             self.link.in_guest.store(true, Ordering::SeqCst);
             core::sync::atomic::fence(Ordering::SeqCst);
         }
-        self.todo.is_empty()
-            && !self.link.wants_attention()
-            && self.guest.epoch.load(Ordering::Relaxed) == self.flushed
+        let idle = self.todo.is_empty() && !self.link.wants_attention();
+        idle && (!SMP || self.guest.epoch.load(Ordering::Relaxed) == self.flushed)
     }
 
     /// The guest is left.
     #[inline(always)]
-    pub(super) fn left_guest(&self) {
-        if self.guest.smp {
+    pub(super) fn left_guest<const SMP: bool>(&self) {
+        if SMP {
             self.link.in_guest.store(false, Ordering::Release);
         }
     }
@@ -163,6 +172,7 @@ impl Seat {
 
     /// A flush is about to happen: it is good for the epoch that is now.
     fn note_flush(&mut self) {
+        self.known_pages.clear();
         self.flushed = self.guest.epoch.load(Ordering::SeqCst);
         if self.guest.smp {
             self.link.flushed.store(self.flushed, Ordering::SeqCst);

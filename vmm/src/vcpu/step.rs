@@ -36,9 +36,6 @@ impl Vcpu {
     /// It cannot have trapped unless the real FS was off; `Effects::FP` tells
     /// the caller to make it so, and the guest runs the instruction again.
     ///
-    /// Inlined by force: there is one caller, the loop that runs a guest, and
-    /// a call would add a quarter to the fifty instructions of a `csrr`.
-    #[inline(always)]
     pub fn execute<E: Env>(&mut self, inst: u32, env: &E) -> Step {
         let is_system = inst & 0x7f == SYSTEM;
         if is_system && inst >> 12 & 3 != 0 {
@@ -51,8 +48,29 @@ impl Vcpu {
         self.execute_rare(inst)
     }
 
-    /// One of the six CSR instructions, or `None` if it is illegal.
+    /// The short path: performs `inst` if it is an access of a frequent CSR,
+    /// which is then named, or `sret`. `None`: use [`Vcpu::execute`]; nothing
+    /// has changed.
     #[inline(always)]
+    pub fn execute_frequent<E: Env>(
+        &mut self,
+        inst: u32,
+        env: &E,
+    ) -> Option<(Option<CsrId>, Effects)> {
+        if inst & 0x7f == SYSTEM && inst >> 12 & 3 != 0 {
+            let (number, m) = self.csr_operands(inst)?;
+            let id = CsrId::of(number);
+            return match self.csr.frequent(id, m, self.mode, env) {
+                Frequent::Here(outcome) => Some((Some(id), self.retire(inst, outcome)?)),
+                Frequent::Rare => None,
+            };
+        }
+        let returns = inst == SRET && self.supervisor_may(TSR);
+        returns.then(|| (None, self.return_from_supervisor()))
+    }
+
+    /// One of the six CSR instructions, or `None` if it is illegal.
+    #[inline]
     fn csr_instruction<E: Env>(&mut self, inst: u32, env: &E) -> Option<Effects> {
         let (number, m) = self.csr_operands(inst)?;
         match self.csr.frequent(CsrId::of(number), m, self.mode, env) {

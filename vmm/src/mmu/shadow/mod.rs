@@ -37,7 +37,7 @@ use super::space::Space;
 use crate::addr::{Access, Gpa, Gva, Hpa};
 use crate::mem::GuestRam;
 use crate::vcpu::Rules;
-use pool::{Key, PageId, Pool, Slot};
+use pool::{Key, PageId, Pool};
 use track::Tracker;
 
 /// What became of a fault.
@@ -141,7 +141,7 @@ impl Shadow {
     fn lookup(&self, root: Hpa, gva: Gva) -> Option<(Pte, u8)> {
         let mut page = self.pool.page_at(root);
         for level in (0..=ROOT_LEVEL).rev() {
-            let entry = self.pool.get(Slot::new(page, pte::index(gva, level)));
+            let entry = self.pool.entry(page, pte::index(gva, level));
             if !entry.has(Pte::V) || entry.is_leaf() {
                 return (entry.0 != 0).then_some((entry, level));
             }

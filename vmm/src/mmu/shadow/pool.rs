@@ -187,6 +187,13 @@ impl Pool {
         ((hpa.0 - self.hpa(0).0) / size_of::<Frame>() as u64) as PageId
     }
 
+    /// The shadow entry at `index` of page `id`.
+    #[inline]
+    pub(super) fn entry(&self, id: PageId, index: usize) -> Pte {
+        let cell = self.frames.get(id as usize).map(|frame| &frame.0[index % ENTRIES]);
+        Pte(cell.map_or(0, |cell| cell.load(Ordering::Relaxed)))
+    }
+
     #[inline]
     fn cell(&self, slot: Slot) -> &AtomicU64 {
         &self.frames[slot.page() as usize].0[slot.index()]
