@@ -55,6 +55,8 @@ pub struct Context {
     probe: [u64; 16],
     /// Start M-mode snippets with `mstatus.MIE` (`MPIE` in general) set.
     pub interrupts: bool,
+    /// The snippet's own handler of traps delegated to S, instead of the stubs.
+    pub stvec: Option<u64>,
 }
 
 /// a0, as an index of [`Context::x`].
@@ -125,7 +127,8 @@ impl Context {
         let status = csr::read::<MSTATUS>() & !(csr::MPP | csr::MPIE);
         let enabled = if self.interrupts { csr::MPIE } else { 0 };
         if !boot::in_s_mode() {
-            csr::write::<STVEC>(csr::read::<STVEC>() & 1 | stubs_s as *const () as u64);
+            let stubs = csr::read::<STVEC>() & 1 | stubs_s as *const () as u64;
+            csr::write::<STVEC>(self.stvec.unwrap_or(stubs));
         }
         csr::write::<MSTATUS>(status | (mode as u64) << csr::MPP_SHIFT | enabled);
         // SAFETY: `self` is a live context; the vector returns here with the

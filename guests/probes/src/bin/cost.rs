@@ -1,0 +1,332 @@
+//! Instructions per operation, guest loop included, as `instret` tells them.
+//!
+//! Under `-icount shift=0` QEMU counts all instructions of the machine, so the
+//! figure of a guest includes what the VMM executes for it. Each operation
+//! runs N and 2N times; the difference over N is exact, since what is paid
+//! once cancels.
+#![no_std]
+#![no_main]
+
+use core::arch::naked_asm;
+
+use probes::context::{A0, Snippet};
+use probes::csr::{
+    self, MCOUNTEREN, MEDELEG, MENVCFG, MIDELEG, MIE, MSTATUS, MTI, MTVEC, SCOUNTEREN, SSCRATCH,
+    STCE, STI, STIMECMP,
+};
+use probes::dev::clint::{self, CLINT, MTIMECMP};
+use probes::dev::plic::{PLIC, THRESHOLD, context_s};
+use probes::dev::uart::{LSR, UART};
+use probes::paging::{self, Frame, KERNEL, PAGE, Space, USER};
+use probes::{Context, Mode, Probe};
+
+probes::probe!(main);
+
+/// Virtual addresses: 64 warm pages, fresh pages, a user page, nothing.
+const WARM: u64 = 0x4000_0000;
+const FRESH: u64 = 0x5000_0000;
+const SHARED: u64 = 0x6000_0000;
+const ABSENT: u64 = 0x7000_0000;
+/// Pages that the working set has.
+const SET: u64 = 64;
+
+/// Defines the loop of an operation: a0 iterations, parameters in a1 to a5;
+/// gives the instructions in a0. It ends by `ebreak`, so that `ecall` may be
+/// delegated.
+macro_rules! operation {
+    ($(#[$doc:meta])* fn $name:ident { $($line:expr),* $(,)? }) => {
+        $(#[$doc])*
+        #[unsafe(naked)]
+        extern "C" fn $name() {
+            naked_asm!(
+                ".option push", ".option arch, +a, +d", ".option norvc", ".balign 4",
+                "rdinstret a6",
+                "1:",
+                $($line,)*
+                "addi a0, a0, -1",
+                "bnez a0, 1b",
+                "rdinstret a7",
+                "sub a0, a7, a6",
+                "ebreak",
+                ".option pop",
+            )
+        }
+    };
+}
+
+operation! {
+    /// Reads a CSR of S-mode.
+    fn csrr { "csrr t0, sscratch" }
+}
+operation! {
+    /// Opens and closes interrupts.
+    fn sie_pair { "csrsi sstatus, 2", "csrci sstatus, 2" }
+}
+operation! {
+    /// Sets a deadline in the past and takes the interrupt; t6 -1, a2 is set
+    /// by the handler.
+    fn timer_s { "li a2, 0", "csrw 0x14d, zero", "2: beqz a2, 2b" }
+}
+operation! {
+    /// Touches the next page; a1 address, a2 stride.
+    fn first_touch { "ld t0, 0(a1)", "add a1, a1, a2" }
+}
+operation! {
+    /// Fences all and touches the working set; a1 address, a2 stride, a3 pages.
+    fn fence_touch {
+        "sfence.vma",
+        "mv t1, a1",
+        "mv t2, a3",
+        "2: ld t0, 0(t1)",
+        "add t1, t1, a2",
+        "addi t2, t2, -1",
+        "bnez t2, 2b",
+    }
+}
+operation! {
+    /// Switches to the root a1, and next time to a2.
+    fn switch { "csrw satp, a1", "sfence.vma", "mv t0, a1", "mv a1, a2", "mv a2, t0" }
+}
+operation! {
+    /// The same and touches the working set; a3 address, a4 stride, a5 pages.
+    fn switch_touch {
+        "csrw satp, a1",
+        "sfence.vma",
+        "mv t0, a1",
+        "mv a1, a2",
+        "mv a2, t0",
+        "mv t1, a3",
+        "mv t2, a5",
+        "2: ld t0, 0(t1)",
+        "add t1, t1, a4",
+        "addi t2, t2, -1",
+        "bnez t2, 2b",
+    }
+}
+operation! {
+    /// Loads from a page that is not there; a1 address.
+    fn fault { "ld t0, 0(a1)" }
+}
+operation! {
+    /// A system call.
+    fn syscall { "ecall" }
+}
+operation! {
+    /// Reads a user page in a window of SUM; a1 address, a2 bit.
+    fn sum_window { "csrs sstatus, a2", "ld t0, 0(a1)", "csrc sstatus, a2" }
+}
+operation! {
+    /// Reads a byte register; a1 address.
+    fn load_byte { "lbu t0, 0(a1)" }
+}
+operation! {
+    /// Reads a word register; a1 address.
+    fn load_word { "lw t0, 0(a1)" }
+}
+
+/// Defines a trap handler.
+macro_rules! handler {
+    ($(#[$doc:meta])* fn $name:ident { $($line:expr),* $(,)? }) => {
+        $(#[$doc])*
+        #[unsafe(naked)]
+        extern "C" fn $name() {
+            naked_asm!(
+                ".option push", ".option norvc", ".balign 4",
+                $($line,)*
+                ".option pop",
+            )
+        }
+    };
+}
+
+handler! {
+    /// M-mode: puts the deadline away.
+    fn on_m_timer { "sd t6, 0(a1)", "li a2, 1", "mret" }
+}
+handler! {
+    /// S-mode: puts the deadline away.
+    fn on_timer_s { "csrw 0x14d, t6", "li a2, 1", "sret" }
+}
+handler! {
+    /// S-mode: goes on behind the instruction.
+    fn on_fault { "csrr t0, sepc", "addi t0, t0, 4", "csrw sepc, t0", "sret" }
+}
+handler! {
+    /// S-mode: what a Unix-like kernel does for an empty system call. All
+    /// registers are saved and restored; nine CSR accesses.
+    fn on_syscall {
+        "csrrw sp, sscratch, sp",
+        ".irp r,1,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31",
+        "sd x\\r, 8*\\r(sp)",
+        ".endr",
+        "csrr t0, sscratch",
+        "csrr t1, sepc",
+        "csrr t2, sstatus",
+        "csrr t3, scause",
+        "csrr t4, stval",
+        "sd t0, 16(sp)",
+        "sd t1, 256(sp)",
+        "sd t2, 264(sp)",
+        "addi t1, t1, 4",
+        "csrw sepc, t1",
+        "csrw sstatus, t2",
+        ".irp r,1,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31",
+        "ld x\\r, 8*\\r(sp)",
+        ".endr",
+        "csrrw sp, sscratch, sp",
+        "sret",
+    }
+}
+
+fn address(code: Snippet) -> u64 {
+    code as *const () as u64
+}
+
+/// One operation to measure.
+struct Cost {
+    name: &'static str,
+    mode: Mode,
+    code: Snippet,
+    args: [u64; 5],
+    stvec: Option<Snippet>,
+    rounds: u64,
+}
+
+impl Cost {
+    fn new(name: &'static str, code: Snippet, args: &[u64]) -> Self {
+        let mut five = [0; 5];
+        five[..args.len()].copy_from_slice(args);
+        Self { name, mode: Mode::S, code, args: five, stvec: None, rounds: 1000 }
+    }
+
+    /// Instructions that `rounds` take.
+    fn run(&self, rounds: u64, args: &[u64; 5]) -> u64 {
+        let [a, b, c, d, e] = *args;
+        let mut context = Context::new(&[rounds, a, b, c, d, e]);
+        context.x[31] = u64::MAX;
+        context.interrupts = true;
+        context.stvec = self.stvec.map(address);
+        let trap = context.run(self.mode, self.code);
+        if trap.cause == 3 { context.x[A0] } else { 0 }
+    }
+
+    /// Measures, after a warm-up that is not counted.
+    fn measure(&self, p: &mut Probe) {
+        let _ = self.run(8, &self.args);
+        let once = self.run(self.rounds, &self.args);
+        let twice = self.run(2 * self.rounds, &self.args);
+        report(p, self.name, once, twice, self.rounds);
+    }
+}
+
+fn report(p: &mut Probe, name: &str, once: u64, twice: u64, rounds: u64) {
+    let tenths = twice.wrapping_sub(once).wrapping_mul(10) / rounds;
+    p.show(name, format_args!("{}.{}", tenths / 10, tenths % 10));
+}
+
+fn main(p: &mut Probe) {
+    csr::write::<MCOUNTEREN>(7);
+    csr::write::<SCOUNTEREN>(7);
+    let space = spaces();
+    space[0].switch();
+    Cost::new("csrr", csrr, &[]).measure(p);
+    Cost::new("sie-pair", sie_pair, &[]).measure(p);
+    timers(p);
+    touches(p);
+    let set = [WARM, PAGE, SET];
+    Cost { rounds: 50, ..Cost::new("fence-touch-64", fence_touch, &set) }.measure(p);
+    let roots = [space[1].satp(0), space[0].satp(0)];
+    Cost::new("switch", switch, &roots).measure(p);
+    let both = [roots[0], roots[1], WARM, PAGE, SET];
+    Cost { rounds: 50, ..Cost::new("switch-touch-64", switch_touch, &both) }.measure(p);
+    traps(p);
+    Cost::new("sum-window", sum_window, &[SHARED, csr::SUM]).measure(p);
+    Cost::new("uart-lsr", load_byte, &[UART.address(LSR)]).measure(p);
+    let claim = PLIC.address(THRESHOLD + 0x1000 * context_s(0) + 4);
+    Cost::new("plic-claim", load_word, &[claim]).measure(p);
+    paging::bare();
+}
+
+/// Two address spaces with the same addresses and other frames.
+fn spaces() -> [Space; 2] {
+    [0, 1].map(|_| {
+        let space = Space::new();
+        // The devices, as S-mode sees them.
+        space.map(0, 0, KERNEL, 2);
+        let frames = Frame::run(SET);
+        for n in 0..SET {
+            space.map(WARM + n * PAGE, frames.after(n).pa(), KERNEL, 0);
+        }
+        space.map(SHARED, frames.pa(), USER, 0);
+        for n in 0..1024 {
+            space.map(FRESH + n * PAGE, frames.after(n % SET).pa(), KERNEL, 0);
+        }
+        space
+    })
+}
+
+/// The timer of the CLINT in M-mode, and that of Sstc in S-mode.
+fn timers(p: &mut Probe) {
+    clint::set_mtimecmp(0, u64::MAX);
+    csr::write::<MIE>(MTI);
+    let vector = csr::read::<MTVEC>();
+    let cost = Cost::new("timer-m", timer_m, &[CLINT.address(MTIMECMP), 0, 0, 0, vector]);
+    Cost { mode: Mode::M, ..cost }.measure(p);
+    csr::write::<MIE>(0);
+
+    csr::set::<MENVCFG>(STCE);
+    csr::write::<STIMECMP>(u64::MAX);
+    csr::write::<MIDELEG>(STI);
+    csr::write::<MIE>(STI);
+    csr::write::<MSTATUS>(csr::SIE_BIT);
+    let cost = Cost::new("timer-s", timer_s, &[]);
+    Cost { stvec: Some(on_timer_s), ..cost }.measure(p);
+    csr::write::<MSTATUS>(0);
+    csr::write::<MIE>(0);
+}
+
+/// The same in M-mode with `mtimecmp` (a1). The vector is the probe's own: the
+/// loop borrows it, and puts back what a5 says.
+#[unsafe(naked)]
+extern "C" fn timer_m() {
+    naked_asm!(
+        ".option push",
+        ".option norvc",
+        "la t0, {handler}",
+        "csrw mtvec, t0",
+        "rdinstret a6",
+        "1: li a2, 0",
+        "sd zero, 0(a1)",
+        "2: beqz a2, 2b",
+        "addi a0, a0, -1",
+        "bnez a0, 1b",
+        "rdinstret a7",
+        "sub a0, a7, a6",
+        "csrw mtvec, a5",
+        "ebreak",
+        ".option pop",
+        handler = sym on_m_timer,
+    )
+}
+
+/// Pages that are touched once: 8, then N, then 2N others.
+fn touches(p: &mut Probe) {
+    let cost = Cost::new("first-touch", first_touch, &[]);
+    let from = |page: u64| [FRESH + page * PAGE, PAGE, 0, 0, 0];
+    let _ = cost.run(8, &from(0));
+    let once = cost.run(256, &from(8));
+    let twice = cost.run(512, &from(264));
+    report(p, cost.name, once, twice, 256);
+}
+
+/// Traps that the guest's own kernel handles.
+fn traps(p: &mut Probe) {
+    csr::write::<MEDELEG>(1 << 8 | 1 << 13);
+    let cost = Cost::new("page-fault", fault, &[ABSENT]);
+    Cost { stvec: Some(on_fault), ..cost }.measure(p);
+    let frame = Frame::new();
+    csr::write::<SSCRATCH>(frame.pa());
+    let cost = Cost::new("syscall", syscall, &[]);
+    Cost { mode: Mode::U, stvec: Some(on_syscall), ..cost }.measure(p);
+    csr::write::<MEDELEG>(0);
+}
