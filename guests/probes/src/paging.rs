@@ -126,6 +126,13 @@ pub fn pte(pa: u64, flags: u64) -> u64 {
     pa >> 12 << 10 | flags
 }
 
+/// The address with the low 39 bits of `va` that Sv39 accepts.
+#[must_use]
+pub fn canonical(va: u64) -> u64 {
+    let low = va & ((1 << 39) - 1);
+    if low >> 38 == 0 { low } else { low | u64::MAX << 39 }
+}
+
 /// Index into the table of `level` (2 is the root).
 #[must_use]
 pub fn index(va: u64, level: u32) -> usize {

@@ -81,11 +81,20 @@ impl Disk {
     pub fn new(n: u64) -> Self {
         let regs = slot(n);
         let version = regs.read(VERSION);
-        let disk = Self { regs, version, queue: Frame::run(2), request: Frame::run(2), issued: 0 };
-        disk.negotiate();
-        disk.set_queue(disk.queue.pa());
-        disk.regs.write(STATUS, disk.regs.read::<u32>(STATUS) | 4);
+        let mut disk =
+            Self { regs, version, queue: Frame::run(2), request: Frame::run(2), issued: 0 };
+        disk.restart();
         disk
+    }
+
+    /// Resets the device and sets its queue, emptied, up again.
+    pub fn restart(&mut self) {
+        self.negotiate();
+        self.queue.fill(0);
+        self.queue.after(1).fill(0);
+        self.issued = 0;
+        self.set_queue(self.queue.pa());
+        self.regs.write(STATUS, self.regs.read::<u32>(STATUS) | 4);
     }
 
     fn negotiate(&self) {
@@ -164,10 +173,16 @@ impl Disk {
         self.queue.after(1).get(0) >> 16 & 0xffff
     }
 
-    /// Waits until all submitted chains are used, or for a second.
+    /// Waits until all submitted chains are used, or for some seconds.
     #[must_use]
     pub fn wait(&self) -> bool {
-        let end = clint::mtime() + 1000 * clint::TICKS_PER_MS;
+        self.wait_ms(5000)
+    }
+
+    /// Waits until all submitted chains are used, or for `ms` milliseconds.
+    #[must_use]
+    pub fn wait_ms(&self, ms: u64) -> bool {
+        let end = clint::mtime() + ms * clint::TICKS_PER_MS;
         while self.used() != self.issued & 0xffff {
             if clint::mtime() > end {
                 return false;
