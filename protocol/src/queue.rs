@@ -91,13 +91,23 @@ pub const fn avail_event_offset(size: u16) -> u64 {
     RING_ELEMENTS + 8 * size as u64
 }
 
-/// The place in a ring of `size` elements that free-running `index` means.
+/// The place in a ring of `size` elements, a power of two, that free-running
+/// `index` means.
+#[inline]
 pub const fn place(index: u16, size: u16) -> u64 {
-    (index & (size - 1)) as u64
+    (index & size.wrapping_sub(1)) as u64
+}
+
+/// How many elements were added since the reader was at `seen`; more than the
+/// size of the ring means that the writer broke the rules.
+#[inline]
+pub const fn waiting(index: u16, seen: u16) -> u16 {
+    index.wrapping_sub(seen)
 }
 
 /// Whether moving an index from `old` to `new` passed the place behind which
 /// the other side wants to hear of it (`vring_need_event`, section 2.7.10.1).
+#[inline]
 pub const fn passed_event(event: u16, new: u16, old: u16) -> bool {
     new.wrapping_sub(event).wrapping_sub(1) < new.wrapping_sub(old)
 }
@@ -110,6 +120,7 @@ pub const fn is_valid_size(size: u16) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn layouts_are_those_of_the_specification() {
@@ -119,29 +130,50 @@ mod tests {
     }
 
     #[test]
-    fn every_crossing_of_the_event_is_seen_wherever_the_indices_wrap() {
-        for old in [0u16, 1, 7, 0x7fff, 0xfff0, 0xffff] {
-            for moved in 0..40u16 {
-                for ahead in 0..80u16 {
-                    let event = old.wrapping_add(ahead).wrapping_sub(20);
-                    let steps = (0..moved).map(|step| old.wrapping_add(step));
-                    let expected = steps.into_iter().any(|index| index == event);
-                    assert_eq!(passed_event(event, old.wrapping_add(moved), old), expected);
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn places_repeat_with_the_size() {
-        for index in [0u16, 7, 8, 0xffff] {
-            assert_eq!(place(index, 8), u64::from(index % 8));
-        }
-    }
-
-    #[test]
     fn sizes_are_powers_of_two() {
         assert!([1, 2, 256, MAX_SIZE].into_iter().all(is_valid_size));
         assert!(![0, 3, 255, MAX_SIZE + 1].into_iter().any(is_valid_size));
+    }
+
+    /// A free-running index as it would be if it had 64 bits.
+    fn wide() -> impl Strategy<Value = u64> {
+        // Near a wrap-around as often as anywhere.
+        prop_oneof![0u64..1 << 20, (1u64..16).prop_flat_map(|n| (n << 16) - 300..(n << 16) + 300)]
+    }
+
+    fn narrow(index: u64) -> u16 {
+        (index & 0xffff) as u16
+    }
+
+    proptest! {
+        /// Wrapping arithmetic agrees with counters that never wrap.
+        #[test]
+        fn indices_wrap_without_a_trace(seen in wide(), added in 0u64..=1 << 15, order in 0u32..16) {
+            let (size, index) = (1u16 << order, seen + added);
+            prop_assert_eq!(u64::from(waiting(narrow(index), narrow(seen))), added);
+            prop_assert_eq!(place(narrow(index), size), index % u64::from(size));
+        }
+
+        /// The event is passed if some step from `old` to `new` left it behind.
+        #[test]
+        fn an_event_is_passed_exactly_when_the_index_steps_over_it(
+            old in wide(), moved in 0u64..1000, ahead in -1000i64..1000,
+        ) {
+            let event = old.saturating_add_signed(ahead);
+            let stepped_over = (old..old + moved).contains(&event);
+            let passed = passed_event(narrow(event), narrow(old + moved), narrow(old));
+            prop_assert_eq!(passed, stepped_over);
+        }
+
+        /// Consecutive places are all different until the ring is full.
+        #[test]
+        fn a_ring_holds_as_many_elements_as_its_size(start in any::<u16>(), order in 0u32..10) {
+            let size = 1u16 << order;
+            let mut taken = std::vec![false; usize::from(size)];
+            for step in 0..size {
+                let place = usize::try_from(place(start.wrapping_add(step), size)).unwrap();
+                prop_assert!(!core::mem::replace(&mut taken[place], true));
+            }
+        }
     }
 }
