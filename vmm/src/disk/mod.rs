@@ -7,11 +7,10 @@ mod ram;
 
 pub use ram::RamDisk;
 
-use crate::mem::GuestRam;
-use crate::virtio::queue::Segment;
+pub use trapeze_protocol::device::block::SECTOR;
 
-/// Bytes in a sector, for every disk.
-pub const SECTOR: u64 = 512;
+use crate::mem::GuestRam;
+use crate::virtio::chain::Segment;
 
 /// What a request does with its segments.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -62,7 +62,7 @@ impl Disk for RamDisk {
 mod tests {
     use super::*;
     use crate::addr::Gpa;
-    use crate::virtio::queue::Segment;
+    use crate::virtio::chain::Segment;
 
     const BASE: Gpa = Gpa(0x8000_0000);
 

@@ -1,263 +1,271 @@
 //! The block device (virtio 1.2, section 5.2): from a chain to a disk request
 //! and back.
+//!
+//! A request that the disk does at once is given back at once. For the others
+//! there is a slot, whose number is the tag of the disk request; the slot
+//! outlives a reset by the driver, as the disk may still write to memory, and
+//! no new request may be taken for the old one.
+
+#[cfg(test)]
+mod tests;
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use super::queue::{Broken, Chain, Queue, Segment};
-use crate::addr::{Gpa, to_usize};
-use crate::disk::{Disk, Op, Request, SECTOR, Submitted, in_range};
+use trapeze_protocol::device::DeviceType;
+use trapeze_protocol::device::block::{Config, Features, Header, Kind, SECTOR, Status};
+use zerocopy::IntoBytes;
+
+use super::chain::{self, Chain, MAX_SEGMENTS, Segment};
+use super::queue::{Broken, Queue};
+use super::{Device, Served};
+use crate::addr::Gpa;
+use crate::disk::{Disk, Op, Request, Submitted, in_range};
 use crate::mem::GuestRam;
 
-/// Device type in the transport's registers.
-pub const DEVICE_ID: u32 = 2;
-
-/// Feature bits (section 5.2.3).
-const F_SEG_MAX: u64 = 1 << 2;
-const F_RO: u64 = 1 << 5;
-const F_BLK_SIZE: u64 = 1 << 6;
-const F_FLUSH: u64 = 1 << 9;
-
-/// Request types and statuses (section 5.2.6).
-const T_IN: u32 = 0;
-const T_OUT: u32 = 1;
-const T_FLUSH: u32 = 4;
-const T_GET_ID: u32 = 8;
-const S_OK: u8 = 0;
-const S_IOERR: u8 = 1;
-const S_UNSUPP: u8 = 2;
-
 /// Data segments in one request: a chain has a header and a status, too.
-const SEG_MAX: u32 = super::queue::MAX_SEGMENTS - 2;
-/// Data bytes in one request; it bounds what one notification can cost.
+const SEG_MAX: u32 = MAX_SEGMENTS as u32 - 2;
+/// Bytes in a block, as the configuration names them.
+const BLOCK: u32 = 512;
+const _: () = assert!(BLOCK as u64 == SECTOR);
+/// Data bytes in one request; Linux asks for less than a third of it.
 const MAX_BYTES: u64 = 4 << 20;
-/// Bytes of the header.
-const HEADER: usize = 16;
+/// Data bytes after which a long queue is left for later, so that a disk that
+/// works at once keeps no hart for long.
+const TURN: u64 = 16 << 20;
+
+/// Requests that the disk may have at once, the forgotten ones included: a
+/// full queue from before a reset, and one from after it.
+const MAX_FLIGHTS: usize = 2 * super::queue::MAX_SIZE as usize;
+
+const HEADER: u64 = size_of::<Header>() as u64;
+
+/// What is to be done when the disk has finished.
+#[derive(Clone, Copy)]
+struct Promise {
+    head: u16,
+    /// Where the status byte goes.
+    status: Gpa,
+    /// Bytes that the device will have written if all goes well.
+    written: u32,
+}
 
 /// A request that the disk works on.
-#[derive(Clone, Copy)]
+#[derive(Default)]
 struct Flight {
-    head: u16,
-    status: Gpa,
-    /// Bytes that will have been written to the chain, status included.
-    written: u32,
-    /// The data that a device writes to, to mark watched pages.
-    reads: bool,
+    /// `None` once the driver has forgotten about it.
+    promise: Option<Promise>,
+    /// Where the disk writes.
+    target: Vec<Segment>,
+    /// Whether the disk still has it.
+    flying: bool,
 }
 
 /// A block device.
 pub struct Blk {
-    disk: Box<dyn Disk>,
-    chain: Chain,
-    data: Vec<Segment>,
-    /// By tag.
-    flights: Vec<Option<Flight>>,
-    /// Where a disk that finishes later puts its data, by tag.
-    targets: Vec<Vec<Segment>>,
+    config: Config,
+    chain: Box<Chain>,
+    requests: Requests,
 }
 
-/// A request as the chain states it.
-struct Parsed {
-    kind: u32,
-    sector: u64,
-    status: Gpa,
+/// The disk and what it works on.
+struct Requests {
+    disk: Box<dyn Disk>,
+    data: Vec<Segment>,
+    /// By tag.
+    flights: Vec<Flight>,
 }
 
 impl Blk {
     /// A block device on `disk`.
     pub fn new(disk: Box<dyn Disk>) -> Self {
-        let (chain, data) = (Chain::default(), Vec::new());
-        Self { disk, chain, data, flights: Vec::new(), targets: Vec::new() }
+        let config = Config {
+            capacity: disk.sectors(),
+            seg_max: SEG_MAX,
+            blk_size: BLOCK,
+            ..Config::default()
+        };
+        let (data, flights) = (Vec::new(), Vec::new());
+        Self { config, chain: Box::default(), requests: Requests { disk, data, flights } }
+    }
+}
+
+impl Device for Blk {
+    const KIND: DeviceType = DeviceType::Block;
+    const QUEUES: usize = 1;
+
+    fn features(&self) -> u64 {
+        let mut features = Features::SEG_MAX | Features::BLK_SIZE | Features::FLUSH;
+        features.set(Features::RO, self.requests.disk.read_only());
+        features.bits()
     }
 
-    /// Features that the device offers.
-    pub fn features(&self) -> u64 {
-        let read_only = if self.disk.read_only() { F_RO } else { 0 };
-        F_SEG_MAX | F_BLK_SIZE | F_FLUSH | read_only
+    fn config(&self) -> &[u8] {
+        self.config.as_bytes()
     }
 
-    /// The configuration space (section 5.2.4), as far as it is used.
-    pub fn config(&self) -> [u8; 24] {
-        let mut config = [0; 24];
-        let (capacity, rest) = config.split_at_mut(8);
-        capacity.copy_from_slice(&self.disk.sectors().to_le_bytes());
-        let (_size_max, rest) = rest.split_at_mut(4);
-        let (seg_max, rest) = rest.split_at_mut(4);
-        seg_max.copy_from_slice(&SEG_MAX.to_le_bytes());
-        let (_geometry, blk_size) = rest.split_at_mut(4);
-        blk_size.copy_from_slice(&512u32.to_le_bytes());
-        config
-    }
-
-    /// Forgets all requests. What the disk still works on ends unseen.
-    pub fn reset(&mut self) {
-        self.flights.iter_mut().for_each(|flight| *flight = None);
-    }
-
-    /// Requests that the disk works on.
-    pub fn in_flight(&self) -> usize {
-        self.flights.iter().flatten().count()
-    }
-
-    /// Serves what is in the queue; tells whether the driver is to be
-    /// interrupted.
-    pub fn notify(&mut self, queue: &mut Queue, ram: &GuestRam) -> Result<bool, Broken> {
+    fn serve(
+        &mut self,
+        _index: usize,
+        queues: &mut [Queue],
+        ram: &GuestRam,
+    ) -> Result<Served, Broken> {
+        let Some(queue) = queues.first_mut() else { return Ok(Served::empty()) };
+        let mut served = Served::empty();
+        let mut bytes = 0;
         // The driver may fill the queue again meanwhile, but not for ever.
-        for _ in 0..queue.size {
-            let mut chain = core::mem::take(&mut self.chain);
-            let popped = queue.pop(ram, &mut chain);
-            let served = match popped {
-                Ok(true) => self.serve(queue, ram, &chain).map(|()| true),
-                other => other,
-            };
-            self.chain = chain;
-            if !served? {
+        let mut left = super::queue::MAX_SIZE;
+        loop {
+            if left == 0 || bytes >= TURN {
+                served |= Served::MORE;
+                break;
+            }
+            if queue.pop(ram, &mut self.chain)? {
+                bytes += self.requests.serve(queue, ram, &self.chain)?;
+                left -= 1;
+            } else if !queue.want_notification(ram)? {
                 break;
             }
         }
-        queue.should_interrupt(ram)
+        served.set(Served::INTERRUPT, queue.should_interrupt(ram)?);
+        Ok(served)
     }
 
-    /// Gives back what the disk has finished.
-    pub fn complete(&mut self, queue: &mut Queue, ram: &GuestRam) -> Result<bool, Broken> {
-        while let Some((tag, success)) = self.disk.complete() {
-            let flight = self.flights.get_mut(usize::from(tag)).and_then(Option::take);
-            let targets = self.targets.get_mut(usize::from(tag)).map(core::mem::take);
-            if let Some(flight) = flight {
-                let written = targets.unwrap_or_default();
-                if flight.reads {
-                    written.iter().for_each(|s| ram.note_device_write(s.gpa, s.len));
-                }
-                finish(queue, ram, flight, if success { S_OK } else { S_IOERR })?;
+    fn collect(&mut self, queues: &mut [Queue], ram: &GuestRam) -> Result<Served, Broken> {
+        let Some(queue) = queues.first_mut() else { return Ok(Served::empty()) };
+        let mut served = Served::empty();
+        let mut result = Ok(());
+        while let Some((tag, success)) = self.requests.disk.complete() {
+            if let Some(promise) = self.requests.land(tag, ram) {
+                result = result.and(keep(queue, ram, promise, code(success)));
             }
         }
-        queue.should_interrupt(ram)
+        result?;
+        served.set(Served::INTERRUPT, queue.should_interrupt(ram)?);
+        Ok(served)
     }
 
-    fn serve(&mut self, queue: &mut Queue, ram: &GuestRam, chain: &Chain) -> Result<(), Broken> {
-        let parsed = self.parse(ram, chain)?;
-        let bytes: u64 = self.data.iter().map(|segment| segment.len).sum();
-        let reads = matches!(parsed.kind, T_IN | T_GET_ID);
-        let written = if reads { u32::try_from(bytes).unwrap_or(0) + 1 } else { 1 };
-        let flight = Flight { head: chain.head, status: parsed.status, written, reads };
-        let op = match parsed.kind {
-            T_IN => Op::Read,
-            T_OUT if !self.disk.read_only() => Op::Write,
-            T_FLUSH => Op::Flush,
-            T_GET_ID => return finish(queue, ram, flight, self.identify(ram)),
-            T_OUT => return finish(queue, ram, flight, S_IOERR),
-            _ => return finish(queue, ram, Flight { written: 1, ..flight }, S_UNSUPP),
+    fn abandon(&mut self, _index: usize) {
+        self.requests.flights.iter_mut().for_each(|flight| flight.promise = None);
+    }
+
+    fn busy(&self) -> usize {
+        self.requests.flights.iter().filter(|flight| flight.flying).count()
+    }
+}
+
+impl Requests {
+    /// Answers or starts the request in `chain`; tells its data bytes.
+    fn serve(&mut self, queue: &mut Queue, ram: &GuestRam, chain: &Chain) -> Result<u64, Broken> {
+        let (header, status) = self.parse(ram, chain)?;
+        let bytes = chain::total(&self.data);
+        let writes = matches!(Kind(header.kind), Kind::READ | Kind::GET_ID);
+        // More than 4 GiB are refused below.
+        let data = if writes { u32::try_from(bytes).unwrap_or(0) } else { 0 };
+        let promise = Promise { head: chain.head, status, written: data.saturating_add(1) };
+        match self.begin(ram, &header, bytes, promise) {
+            Ok(Submitted::Pending) => Ok(bytes),
+            Ok(Submitted::Done(success)) => {
+                keep(queue, ram, promise, code(success)).map(|()| bytes)
+            }
+            Err(code) => keep(queue, ram, promise, code).map(|()| 0),
+        }
+    }
+
+    /// Takes header, data and status out of a chain (section 5.2.6), however
+    /// they are divided into buffers (section 2.7.4.3).
+    fn parse(&mut self, ram: &GuestRam, chain: &Chain) -> Result<(Header, Gpa), Broken> {
+        let mut header = Header::default();
+        if chain::read(ram, chain.readable(), header.as_mut_bytes())? as u64 != HEADER {
+            return Err(Broken::Request);
+        }
+        let last = chain.writable().last().ok_or(Broken::Request)?;
+        let status = last.gpa.wrapping_add(last.len - 1);
+        self.data.clear();
+        if Kind(header.kind) == Kind::WRITE {
+            self.data.extend(chain::range(chain.readable(), HEADER, u64::MAX));
+        } else {
+            let len = chain::total(chain.writable()) - 1;
+            self.data.extend(chain::range(chain.writable(), 0, len));
+        }
+        Ok((header, status))
+    }
+
+    /// Starts a request, or refuses it with a status.
+    fn begin(
+        &mut self,
+        ram: &GuestRam,
+        header: &Header,
+        bytes: u64,
+        promise: Promise,
+    ) -> Result<Submitted, Status> {
+        let op = match Kind(header.kind) {
+            Kind::READ => Op::Read,
+            Kind::WRITE if self.disk.read_only() => return Err(Status::IO_ERROR),
+            Kind::WRITE => Op::Write,
+            Kind::FLUSH => Op::Flush,
+            Kind::GET_ID => return self.identify(ram).map_err(|_| Status::IO_ERROR),
+            _ => return Err(Status::UNSUPPORTED),
         };
         if op == Op::Flush {
             self.data.clear();
-        } else if bytes > MAX_BYTES || !in_range(parsed.sector, bytes, self.disk.sectors()) {
-            return finish(queue, ram, Flight { written: 1, ..flight }, S_IOERR);
+        } else if bytes > MAX_BYTES || !in_range(header.sector, bytes, self.disk.sectors()) {
+            return Err(Status::IO_ERROR);
         }
-        self.submit(queue, ram, op, parsed.sector, flight)
+        Ok(self.submit(ram, op, header.sector, promise))
     }
 
-    fn submit(
-        &mut self,
-        queue: &mut Queue,
-        ram: &GuestRam,
-        op: Op,
-        sector: u64,
-        flight: Flight,
-    ) -> Result<(), Broken> {
-        let tag = self.free_tag();
-        let Ok(number) = u16::try_from(tag) else {
-            return finish(queue, ram, flight, S_IOERR);
-        };
-        let request = Request { op, sector, data: &self.data, tag: number };
-        match self.disk.submit(request, ram) {
-            Submitted::Done(success) => {
-                finish(queue, ram, flight, if success { S_OK } else { S_IOERR })
-            }
-            Submitted::Pending => {
-                if let (Some(slot), Some(target)) =
-                    (self.flights.get_mut(tag), self.targets.get_mut(tag))
-                {
-                    *slot = Some(flight);
-                    target.clone_from(&self.data);
-                }
-                Ok(())
-            }
-        }
+    fn identify(&self, ram: &GuestRam) -> Result<Submitted, Broken> {
+        chain::write(ram, &self.data, &self.disk.serial())?;
+        Ok(Submitted::Done(true))
     }
 
-    /// A tag that no request in flight has. There are as many as requests in
-    /// flight, and these are bounded by the size of the queue.
-    fn free_tag(&mut self) -> usize {
-        let free = self.flights.iter().position(Option::is_none);
-        free.unwrap_or_else(|| {
-            self.flights.push(None);
-            self.targets.push(Vec::new());
-            self.flights.len() - 1
-        })
-    }
-
-    /// Takes header, data and status out of a chain (section 5.2.6).
-    fn parse(&mut self, ram: &GuestRam, chain: &Chain) -> Result<Parsed, Broken> {
-        let mut header = [0; HEADER];
-        self.data.clear();
-        let mut have = 0;
-        for segment in chain.readable() {
-            let part = to_usize(segment.len).min(HEADER - have);
-            ram.read_bytes(segment.gpa, header.get_mut(have..have + part).unwrap_or_default())?;
-            have += part;
-            let (gpa, len) = (segment.gpa.wrapping_add(part as u64), segment.len - part as u64);
-            if len != 0 {
-                self.data.push(Segment { gpa, len });
+    fn submit(&mut self, ram: &GuestRam, op: Op, sector: u64, promise: Promise) -> Submitted {
+        let Some(tag) = self.free_slot() else { return Submitted::Done(false) };
+        let submitted = self.disk.submit(Request { op, sector, data: &self.data, tag }, ram);
+        if submitted == Submitted::Pending
+            && let Some(flight) = self.flights.get_mut(usize::from(tag))
+        {
+            (flight.promise, flight.flying) = (Some(promise), true);
+            flight.target.clear();
+            if op == Op::Read {
+                flight.target.extend_from_slice(&self.data);
             }
         }
-        let (last, writable) = chain.writable().split_last().ok_or(Broken)?;
-        if have < HEADER {
-            return Err(Broken);
-        }
-        let [kind, _, low, high] = [0, 4, 8, 12].map(|at| word(&header, at));
-        if matches!(kind, T_IN | T_GET_ID) {
-            self.data.clear();
-        }
-        if kind != T_OUT {
-            self.data.extend_from_slice(writable);
-            if last.len > 1 {
-                self.data.push(Segment { gpa: last.gpa, len: last.len - 1 });
-            }
-        }
-        let status = last.gpa.wrapping_add(last.len - 1);
-        Ok(Parsed { kind, sector: u64::from(high) << 32 | u64::from(low), status })
+        submitted
     }
 
-    /// Writes the serial number to the data segments.
-    fn identify(&self, ram: &GuestRam) -> u8 {
-        let serial = self.disk.serial();
-        let mut rest = &serial[..];
-        for segment in &self.data {
-            let part = to_usize(segment.len).min(rest.len());
-            let (bytes, left) = rest.split_at(part);
-            if ram.write_bytes(segment.gpa, bytes).is_err() {
-                return S_IOERR;
-            }
-            rest = left;
+    /// The number of a slot that no request in flight has. Only a driver that
+    /// resets the device again and again finds none.
+    fn free_slot(&mut self) -> Option<u16> {
+        let free = self.flights.iter().position(|flight| !flight.flying);
+        let slot = free.unwrap_or(self.flights.len());
+        if slot == MAX_FLIGHTS {
+            return None;
         }
-        S_OK
+        if free.is_none() {
+            self.flights.push(Flight::default());
+        }
+        u16::try_from(slot).ok()
     }
 
-    /// The disk's size in sectors.
-    pub fn sectors(&self) -> u64 {
-        self.disk.sectors()
+    /// The disk has finished request `tag`.
+    fn land(&mut self, tag: u16, ram: &GuestRam) -> Option<Promise> {
+        let flight = self.flights.get_mut(usize::from(tag))?;
+        flight.flying = false;
+        flight.target.iter().for_each(|part| ram.note_device_write(part.gpa, part.len));
+        flight.promise.take()
     }
+}
+
+fn code(success: bool) -> Status {
+    if success { Status::OK } else { Status::IO_ERROR }
 }
 
 /// Writes the status and gives the chain back.
-fn finish(queue: &mut Queue, ram: &GuestRam, flight: Flight, status: u8) -> Result<(), Broken> {
-    ram.store_u8(flight.status, status)?;
-    queue.push(ram, flight.head, flight.written)
+fn keep(queue: &mut Queue, ram: &GuestRam, promise: Promise, code: Status) -> Result<(), Broken> {
+    ram.store_u8(promise.status, code.0)?;
+    // Of data that may be incomplete, nothing is claimed.
+    let written = if code == Status::OK { promise.written } else { 1 };
+    queue.push(ram, promise.head, written)
 }
-
-fn word(bytes: &[u8], at: usize) -> u32 {
-    let word = bytes.get(at..at + 4).and_then(|word| word.try_into().ok());
-    word.map_or(0, u32::from_le_bytes)
-}
-
-const _: () = assert!(SECTOR == 512);

@@ -1,12 +1,72 @@
-//! virtio devices: the queue, the devices behind queues, and the transport
+//! virtio devices: the queue, the devices behind queues, and the transports
 //! that a guest reaches them by.
 //!
 //! ```text
 //!  mmio    registers that trap ──┐
-//!  (pv     hypercalls)           ├── device: blk ── disk
-//!                                └── queue
+//!  (pv     hypercalls)           ├── function: status, features ── blk ── disk
+//!                                └── queue: chain
 //! ```
+//!
+//! A transport turns what the guest does into calls of [`Function`], which is
+//! the part that the specification describes once for all devices; a
+//! [`Device`] is what stands behind the queues.
 
 pub mod blk;
+pub mod chain;
+#[cfg(test)]
+mod fake;
+pub mod function;
 pub mod mmio;
 pub mod queue;
+
+pub use function::Function;
+pub use queue::Broken;
+
+use trapeze_protocol::device::DeviceType;
+
+use crate::mem::GuestRam;
+use queue::Queue;
+
+bitflags::bitflags! {
+    /// What a device has to say after it looked at its queues.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+    pub struct Served: u8 {
+        /// The driver is to be interrupted.
+        const INTERRUPT = 1;
+        /// There is more to do than was fair to do at once: call again.
+        const MORE = 2;
+    }
+}
+
+/// The part of a virtio device that its type decides.
+pub trait Device {
+    /// Its type (virtio 1.2, section 5).
+    const KIND: DeviceType;
+    /// How many queues it has.
+    const QUEUES: usize;
+
+    /// The features of its type that it offers.
+    fn features(&self) -> u64;
+
+    /// The configuration space.
+    fn config(&self) -> &[u8];
+
+    /// The driver added to queue `index`, or there was [`Served::MORE`].
+    fn serve(
+        &mut self,
+        index: usize,
+        queues: &mut [Queue],
+        ram: &GuestRam,
+    ) -> Result<Served, Broken>;
+
+    /// Gives back what a backend has finished meanwhile.
+    fn collect(&mut self, queues: &mut [Queue], ram: &GuestRam) -> Result<Served, Broken>;
+
+    /// Forgets what the driver asked for through queue `index`. What a backend
+    /// is still busy with ends unseen, but see [`busy`](Self::busy).
+    fn abandon(&mut self, index: usize);
+
+    /// How many requests a backend works on and may still write guest memory
+    /// for, forgotten ones included.
+    fn busy(&self) -> usize;
+}

@@ -18,7 +18,7 @@ use super::plic;
 use crate::disk::{Disk, Op, Request, Submitted};
 use crate::machine::External;
 use crate::mem::GuestRam;
-use crate::virtio::queue::Segment;
+use crate::virtio::chain::Segment;
 
 /// Slots of QEMU `virt`: address, and interrupt at the PLIC.
 const SLOTS: usize = 8;
