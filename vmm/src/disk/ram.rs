@@ -1,38 +1,20 @@
 //! A disk in the VMM's own memory: requests are done at once.
 
-use super::{Disk, Op, Request, SECTOR, Submitted};
-use crate::addr::to_usize;
+use super::{Disk, Op, Request, SECTOR, SERIAL, Submitted, read_out, write_in};
 use crate::mem::GuestRam;
 
 /// A RAM disk.
 pub struct RamDisk {
     bytes: &'static mut [u8],
-    serial: [u8; 20],
+    serial: [u8; SERIAL],
     read_only: bool,
 }
 
 impl RamDisk {
     /// A disk with these contents; a last sector that is not full is not
     /// part of it.
-    pub fn new(bytes: &'static mut [u8], serial: [u8; 20], read_only: bool) -> Self {
+    pub fn new(bytes: &'static mut [u8], serial: [u8; SERIAL], read_only: bool) -> Self {
         Self { bytes, serial, read_only }
-    }
-
-    /// Copies between disk and guest; `None` if anything is out of range.
-    fn transfer(&mut self, request: &Request<'_>, ram: &GuestRam) -> Option<()> {
-        let mut at = to_usize(request.sector.checked_mul(SECTOR)?);
-        for segment in request.data {
-            let end = at.checked_add(to_usize(segment.len))?;
-            let bytes = self.bytes.get_mut(at..end)?;
-            match request.op {
-                Op::Read => ram.write_bytes(segment.gpa, bytes).ok()?,
-                Op::Write if self.read_only => return None,
-                Op::Write => ram.read_bytes(segment.gpa, bytes).ok()?,
-                Op::Flush => {}
-            }
-            at = end;
-        }
-        Some(())
     }
 }
 
@@ -45,15 +27,19 @@ impl Disk for RamDisk {
         self.read_only
     }
 
-    fn serial(&self) -> [u8; 20] {
+    fn serial(&self) -> [u8; SERIAL] {
         self.serial
     }
 
     fn submit(&mut self, request: Request<'_>, ram: &GuestRam) -> Submitted {
-        Submitted::Done(self.transfer(&request, ram).is_some())
+        Submitted::Done(match request.op {
+            Op::Read => read_out(self.bytes, &request, ram),
+            Op::Write => !self.read_only && write_in(self.bytes, &request, ram),
+            Op::Flush => true,
+        })
     }
 
-    fn complete(&mut self) -> Option<(u16, bool)> {
+    fn complete(&mut self, _: &GuestRam) -> Option<(u16, bool)> {
         None
     }
 }
@@ -68,7 +54,7 @@ mod tests {
 
     fn disk(read_only: bool) -> RamDisk {
         let bytes = (0..4096u32).map(|n| n.to_le_bytes()[0]).collect::<Vec<_>>().leak();
-        RamDisk::new(bytes, [0; 20], read_only)
+        RamDisk::new(bytes, [0; SERIAL], read_only)
     }
 
     #[test]

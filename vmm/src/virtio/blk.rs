@@ -16,7 +16,7 @@ use trapeze_protocol::device::DeviceType;
 use trapeze_protocol::device::block::{Config, Features, Header, Kind, SECTOR, Status};
 use zerocopy::IntoBytes;
 
-use super::chain::{self, Chain, MAX_SEGMENTS, Segment};
+use super::chain::{self, Chain, Cursor, MAX_SEGMENTS, Segment};
 use super::queue::{Broken, Queue};
 use super::{Device, Served};
 use crate::addr::Gpa;
@@ -37,8 +37,6 @@ const TURN: u64 = 16 << 20;
 /// Requests that the disk may have at once, the forgotten ones included: a
 /// full queue from before a reset, and one from after it.
 const MAX_FLIGHTS: usize = 2 * super::queue::MAX_SIZE as usize;
-
-const HEADER: u64 = size_of::<Header>() as u64;
 
 /// What is to be done when the disk has finished.
 #[derive(Clone, Copy)]
@@ -135,7 +133,7 @@ impl Device for Blk {
         let Some(queue) = queues.first_mut() else { return Ok(Served::empty()) };
         let mut served = Served::empty();
         let mut result = Ok(());
-        while let Some((tag, success)) = self.requests.disk.complete() {
+        while let Some((tag, success)) = self.requests.disk.complete(ram) {
             if let Some(promise) = self.requests.land(tag, ram) {
                 result = result.and(keep(queue, ram, promise, code(success)));
             }
@@ -176,17 +174,18 @@ impl Requests {
     /// they are divided into buffers (section 2.7.4.3).
     fn parse(&mut self, ram: &GuestRam, chain: &Chain) -> Result<(Header, Gpa), Broken> {
         let mut header = Header::default();
-        if chain::read(ram, chain.readable(), header.as_mut_bytes())? as u64 != HEADER {
+        let mut readable = Cursor::new(chain.readable());
+        if readable.read(ram, header.as_mut_bytes())? != size_of::<Header>() {
             return Err(Broken::Request);
         }
         let last = chain.writable().last().ok_or(Broken::Request)?;
         let status = last.gpa.wrapping_add(last.len - 1);
         self.data.clear();
         if Kind(header.kind) == Kind::WRITE {
-            self.data.extend(chain::range(chain.readable(), HEADER, u64::MAX));
+            self.data.extend(readable.pieces(u64::MAX));
         } else {
             let len = chain::total(chain.writable()) - 1;
-            self.data.extend(chain::range(chain.writable(), 0, len));
+            self.data.extend(Cursor::new(chain.writable()).pieces(len));
         }
         Ok((header, status))
     }
@@ -216,7 +215,7 @@ impl Requests {
     }
 
     fn identify(&self, ram: &GuestRam) -> Result<Submitted, Broken> {
-        chain::write(ram, &self.data, &self.disk.serial())?;
+        Cursor::new(&self.data).write(ram, &self.disk.serial())?;
         Ok(Submitted::Done(true))
     }
 

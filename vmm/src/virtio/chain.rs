@@ -87,38 +87,67 @@ pub fn total(segments: &[Segment]) -> u64 {
     segments.iter().map(|segment| segment.len).sum()
 }
 
-/// The `len` bytes from `start` on, as segments; fewer if there are no more.
-pub fn range(segments: &[Segment], start: u64, len: u64) -> impl Iterator<Item = Segment> {
-    let (mut skip, mut left) = (start, len);
-    segments.iter().filter_map(move |segment| {
-        let skipped = skip.min(segment.len);
-        skip -= skipped;
-        let part = segment.split(skipped).1?.split(left).0?;
-        left -= part.len;
-        Some(part)
-    })
+/// A place in a list of segments, from which reading or writing goes on.
+#[derive(Clone, Debug)]
+pub struct Cursor<'a> {
+    /// What is left of the segment at hand.
+    current: Option<Segment>,
+    rest: &'a [Segment],
 }
 
-/// Copies from `segments` into `bytes`; tells how many there were.
-pub fn read(ram: &GuestRam, segments: &[Segment], bytes: &mut [u8]) -> Result<usize, OutOfRange> {
-    let mut done = 0;
-    for part in range(segments, 0, bytes.len() as u64) {
-        let end = done + to_usize(part.len);
-        ram.read_bytes(part.gpa, bytes.get_mut(done..end).ok_or(OutOfRange)?)?;
-        done = end;
+impl<'a> Cursor<'a> {
+    /// The beginning of `segments`.
+    pub fn new(segments: &'a [Segment]) -> Self {
+        Self { current: None, rest: segments }
     }
-    Ok(done)
-}
 
-/// Copies `bytes` into `segments`; tells how many found room.
-pub fn write(ram: &GuestRam, segments: &[Segment], bytes: &[u8]) -> Result<usize, OutOfRange> {
-    let mut done = 0;
-    for part in range(segments, 0, bytes.len() as u64) {
-        let end = done + to_usize(part.len);
-        ram.write_bytes(part.gpa, bytes.get(done..end).ok_or(OutOfRange)?)?;
-        done = end;
+    /// The next piece, of at most `max` bytes, that is in one segment.
+    pub fn take(&mut self, max: u64) -> Option<Segment> {
+        while self.current.is_none() {
+            let (first, rest) = self.rest.split_first()?;
+            (self.current, self.rest) = (first.split(0).1, rest);
+        }
+        let (piece, left) = self.current?.split(max);
+        self.current = left;
+        piece
     }
-    Ok(done)
+
+    /// The pieces of the next `len` bytes, or of all that are left.
+    pub fn pieces(&mut self, len: u64) -> impl Iterator<Item = Segment> {
+        let mut left = len;
+        core::iter::from_fn(move || {
+            let piece = self.take(left)?;
+            left -= piece.len;
+            Some(piece)
+        })
+    }
+
+    /// Goes on behind the next `len` bytes.
+    pub fn skip(&mut self, len: u64) {
+        self.pieces(len).for_each(drop);
+    }
+
+    /// Copies guest memory into `bytes`; tells how many bytes there were.
+    pub fn read(&mut self, ram: &GuestRam, bytes: &mut [u8]) -> Result<usize, OutOfRange> {
+        let mut done = 0;
+        for piece in self.pieces(bytes.len() as u64) {
+            let end = done + to_usize(piece.len);
+            ram.read_bytes(piece.gpa, bytes.get_mut(done..end).ok_or(OutOfRange)?)?;
+            done = end;
+        }
+        Ok(done)
+    }
+
+    /// Copies `bytes` into guest memory; tells for how many there was room.
+    pub fn write(&mut self, ram: &GuestRam, bytes: &[u8]) -> Result<usize, OutOfRange> {
+        let mut done = 0;
+        for piece in self.pieces(bytes.len() as u64) {
+            let end = done + to_usize(piece.len);
+            ram.write_bytes(piece.gpa, bytes.get(done..end).ok_or(OutOfRange)?)?;
+            done = end;
+        }
+        Ok(done)
+    }
 }
 
 #[cfg(test)]
@@ -153,11 +182,15 @@ mod tests {
     }
 
     #[test]
-    fn ranges_cut_across_segments() {
-        let all = [segment(0x100, 4), segment(0x200, 1), segment(0x300, 8)];
-        let cut = |start, len| range(&all, start, len).collect::<Vec<_>>();
+    fn pieces_cut_across_segments() {
+        let all = [segment(0x100, 4), segment(0x200, 1), segment(0x250, 0), segment(0x300, 8)];
+        let cut = |start, len| {
+            let mut cursor = Cursor::new(&all);
+            cursor.skip(start);
+            cursor.pieces(len).collect::<Vec<_>>()
+        };
         assert_eq!(cut(3, 4), [segment(0x103, 1), segment(0x200, 1), segment(0x300, 2)]);
-        assert_eq!(cut(5, 100), [segment(0x300, 8)]);
+        assert_eq!(cut(5, u64::MAX), [segment(0x300, 8)]);
         assert_eq!(cut(13, 1), []);
         assert_eq!(cut(0, 0), []);
         assert_eq!(total(&all), 13);
@@ -167,11 +200,12 @@ mod tests {
     fn bytes_pass_through_segments() {
         let ram = GuestRam::leaked(Gpa(0x8000_0000), 0x1000);
         let all = [segment(0x8000_0010, 3), segment(0x8000_0020, 2)];
-        assert_eq!(write(&ram, &all, b"abcdefg"), Ok(5));
+        let mut writer = Cursor::new(&all);
+        assert_eq!((writer.write(&ram, b"a"), writer.write(&ram, b"bcdefg")), (Ok(1), Ok(4)));
         let mut back = [0; 9];
-        assert_eq!(read(&ram, &all, &mut back), Ok(5));
+        assert_eq!(Cursor::new(&all).read(&ram, &mut back), Ok(5));
         assert_eq!(&back, b"abcde\0\0\0\0");
         assert_eq!(ram.load_u8(Gpa(0x8000_0020)), Ok(b'd'));
-        assert_eq!(read(&ram, &[segment(0, 4)], &mut back), Err(OutOfRange));
+        assert_eq!(Cursor::new(&[segment(0, 4)]).read(&ram, &mut back), Err(OutOfRange));
     }
 }

@@ -214,7 +214,7 @@ impl Disk for Backend {
         }
     }
 
-    fn complete(&mut self) -> Option<(u16, bool)> {
+    fn complete(&mut self, _: &GuestRam) -> Option<(u16, bool)> {
         let (tag, success) = self.0.disk.lock().complete()?;
         u16::try_from(tag).ok().map(|tag| (tag, success))
     }

@@ -62,7 +62,7 @@ impl Disk for Slow {
         Submitted::Pending
     }
 
-    fn complete(&mut self) -> Option<(u16, bool)> {
+    fn complete(&mut self, _: &GuestRam) -> Option<(u16, bool)> {
         let mut done = self.done.lock().unwrap();
         done.allowed = done.allowed.checked_sub(1)?;
         // Not in order.
@@ -155,6 +155,21 @@ fn requests_that_cannot_be_end_in_an_error() {
     }
     assert_eq!(request(&mut slot, Kind::READ, 64, 0), (Status::OK, 1));
     assert_eq!(slot.get(reg::STATUS), 15, "the device is well");
+}
+
+#[test]
+fn header_data_and_status_may_share_buffers() {
+    let mut slot = Slot::start(Version::Legacy, Blk::new(Box::new(ram_disk(false))), 8, PLAIN);
+    let (header, data) = (At(0).header(), At(0).data());
+    At(0).prepare(&slot.driver.ram, Kind::WRITE, 2);
+    slot.driver.ram.write_bytes(header.wrapping_add(16), &[0x77; 512]).unwrap();
+    slot.send(&[reads(header, 16 + 512), writes(At(1).status(), 1)], None);
+    assert_eq!(slot.driver.ram.load_u8(At(1).status()), Ok(Status::OK.0));
+    At(0).prepare(&slot.driver.ram, Kind::READ, 2);
+    slot.driver.ram.store_u8(data.wrapping_add(512), 0xee).unwrap();
+    slot.send(&[reads(header, 16), writes(data, 513)], None);
+    assert_eq!(bytes(&slot.driver.ram, data, 512), [0x77; 512]);
+    assert_eq!(slot.driver.ram.load_u8(data.wrapping_add(512)), Ok(Status::OK.0));
 }
 
 #[test]
@@ -268,7 +283,7 @@ fn resets_do_not_pile_requests_up() {
 
 #[test]
 fn a_long_queue_is_served_in_turns() {
-    let bytes = vec![0u8; 4 << 20].leak();
+    let bytes = vec![0u8; 8 << 20].leak();
     let device = Blk::new(Box::new(RamDisk::new(bytes, SERIAL, false)));
     let mut slot = Slot::start(Version::Modern, device, 256, PLAIN);
     // Each reads 1 MiB, over the same buffers again and again.
@@ -286,6 +301,12 @@ fn a_long_queue_is_served_in_turns() {
     slot.mmio.complete(&slot.driver.ram);
     assert!(!slot.mmio.function().has_backlog());
     assert_eq!(core::iter::from_fn(|| slot.driver.take_used()).count(), 4);
+    let most = [reads(at.header(), 16), data, data, data, data, data, data, data, data];
+    let status = writes(at.status(), 1);
+    for (extra, code) in [(vec![status], Status::OK), (vec![data, status], Status::IO_ERROR)] {
+        slot.send(&[&most[..], &extra].concat(), None);
+        assert_eq!(slot.driver.ram.load_u8(at.status()), Ok(code.0));
+    }
 }
 
 /// A request of the property test, with the places where it is cut.
