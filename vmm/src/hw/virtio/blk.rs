@@ -15,9 +15,12 @@ use zerocopy::{Immutable, IntoBytes};
 
 use super::{MachineHal, Mmio};
 use crate::addr::{Hpa, to_usize};
+use crate::virtio::chain::MAX_SEGMENTS;
 
-/// Requests that the device can hold.
-const QUEUE_SIZE: usize = 64;
+/// Descriptors of the device's queue: what QEMU offers, and enough for the
+/// largest request of a guest, which would wait for ever otherwise.
+const QUEUE_SIZE: usize = 256;
+const _: () = assert!(MAX_SEGMENTS as usize <= QUEUE_SIZE);
 
 bitflags::bitflags! {
     /// Features that we use (virtio 1.2, sections 5.2.3 and 6).
