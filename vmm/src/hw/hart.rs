@@ -2,8 +2,8 @@
 
 use super::{clint, console, csr, fpu, plic, switch, virtio};
 use crate::addr::Hpa;
-use crate::machine::{External, FpRegisters, Host, Trap};
-use crate::vcpu::{Context, Env};
+use crate::machine::{External, FpRegisters, Host, Seat, Trap};
+use crate::vcpu::Env;
 
 /// `satp.MODE` of Sv39.
 const SV39: u64 = 8 << 60;
@@ -62,8 +62,8 @@ impl Host for RealHart {
     }
 
     #[inline(always)]
-    fn enter(&mut self, context: &mut Context) -> Trap {
-        switch::enter(context)
+    fn enter(&mut self, seat: &mut Seat) -> Trap {
+        switch::enter(self, seat)
     }
 
     #[inline]

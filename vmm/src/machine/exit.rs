@@ -127,7 +127,7 @@ impl<H: Host> Hart<H> {
 /// The instruction in `mtval`.
 #[inline(always)]
 #[expect(clippy::cast_possible_truncation, reason = "an instruction has 32 bits")]
-fn low_word(value: u64) -> u32 {
+pub(super) fn low_word(value: u64) -> u32 {
     value as u32
 }
 

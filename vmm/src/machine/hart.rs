@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use super::link::{Attention, HartState};
 use super::seat::Seat;
-use super::{External, FpRegisters, Host, Machine, Power};
+use super::{External, FpRegisters, Host, Machine, Power, Trap};
 use crate::stats::Did;
 use crate::vcpu::{Effects, status};
 
@@ -120,6 +120,7 @@ impl<H: Host> Hart<H> {
     fn run_seat<const SMP: bool, const TRACED: bool>(&mut self, n: usize, seat: &mut Seat) {
         // A new seat, or a shadow that was emptied meanwhile.
         seat.follow_shadow(&mut self.host);
+        seat.traced = TRACED;
         loop {
             while !seat.claim_entry::<SMP>() {
                 seat.left_guest::<SMP>();
@@ -128,11 +129,11 @@ impl<H: Host> Hart<H> {
                     return;
                 }
             }
-            let trap = self.host.enter(&mut seat.cpu.ctx);
+            let trap = self.host.enter(seat);
             seat.left_guest::<SMP>();
             if TRACED {
                 self.handle_traced(n, seat, trap);
-            } else if !self.handle_frequent(seat, trap) {
+            } else if trap != Trap::HANDLED && !self.handle_frequent(seat, trap) {
                 self.handle_counted(n, seat, trap);
             }
         }

@@ -28,6 +28,7 @@ mod link;
 mod lookaside;
 mod report;
 mod seat;
+mod short;
 mod timer;
 mod traced;
 
@@ -38,10 +39,12 @@ pub use boot::{BuildError, FoundDisk, Resources, build};
 pub use console::Console;
 pub use guest::{Guest, Power};
 pub use hart::run;
+pub use seat::Seat;
+pub use short::{Short, short_path};
 
 use crate::addr::Hpa;
 use crate::trace::Filter;
-use crate::vcpu::{Context, Env};
+use crate::vcpu::Env;
 
 /// What ended the guest's turn: `mcause` and `mtval` of the real hart.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -50,6 +53,12 @@ pub struct Trap {
     pub cause: u64,
     /// `mtval`
     pub value: u64,
+}
+
+impl Trap {
+    /// No trap: the short path has handled it, and something is left to do
+    /// before the guest runs on.
+    pub const HANDLED: Self = Self { cause: u64::MAX, value: 0 };
 }
 
 /// Floating-point registers of a vCPU while another one uses the hart's.
@@ -79,8 +88,9 @@ pub enum External {
 pub trait Host: Env {
     /// This hart's number; hart 0 receives the external interrupts.
     fn hart(&self) -> usize;
-    /// Runs a guest until it traps.
-    fn enter(&mut self, context: &mut Context) -> Trap;
+    /// Runs the guest until it traps, or until [`short_path`], which is
+    /// offered the traps it may know, says that the loop must go on.
+    fn enter(&mut self, seat: &mut Seat) -> Trap;
     /// Makes the guest run on the shadow tables at `root`, with no
     /// translation left over from before.
     fn set_root(&mut self, root: Hpa);

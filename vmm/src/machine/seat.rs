@@ -11,14 +11,14 @@ use crate::addr::{Gpa, Hpa};
 use crate::mmu::shadow::Peers;
 use crate::mmu::space::Space;
 use crate::stats::Stats;
-use crate::vcpu::{Effects, Env, Mode, Vcpu, status};
+use crate::vcpu::{Context, Effects, Env, Mode, Vcpu, status};
 
 /// Roots that a seat remembers, so that a switch between two address spaces,
 /// or between vS and vU, need not search for them.
 const KNOWN_ROOTS: usize = 8;
 
 /// A vCPU on its hart.
-pub(super) struct Seat {
+pub struct Seat {
     pub(super) cpu: Vcpu,
     pub(super) machine: &'static Machine,
     pub(super) guest: &'static Guest,
@@ -38,6 +38,8 @@ pub(super) struct Seat {
     /// The guest's epoch when this hart last flushed for it.
     flushed: u64,
     pub(super) known_pages: Lookaside,
+    /// Every exit is to be seen by the loop.
+    pub(super) traced: bool,
     pub(super) stats: Stats,
 }
 
@@ -97,8 +99,15 @@ impl Seat {
             known: [None; KNOWN_ROOTS],
             flushed: u64::MAX,
             known_pages: Lookaside::EMPTY,
+            traced: false,
             stats: Stats::default(),
         })
+    }
+
+    /// The registers, for the world switch.
+    #[inline(always)]
+    pub(crate) fn context(&mut self) -> &mut Context {
+        &mut self.cpu.ctx
     }
 
     /// Whether the vCPU has something to run or to look at.
@@ -171,6 +180,7 @@ impl Seat {
     }
 
     /// A flush is about to happen: it is good for the epoch that is now.
+    #[inline]
     fn note_flush(&mut self) {
         self.known_pages.clear();
         self.flushed = self.guest.epoch.load(Ordering::SeqCst);
@@ -209,11 +219,27 @@ impl Seat {
 
     /// Adopts the translation that the virtual hart's state asks for.
     pub(super) fn translate<H: Host>(&mut self, host: &mut H) {
+        if !self.translate_known(host) {
+            let root = self.find_root(host);
+            self.adopt(host, root);
+        }
+    }
+
+    /// The same, if its root is one of those the seat remembers.
+    #[inline]
+    pub(super) fn translate_known<H: Host>(&mut self, host: &mut H) -> bool {
         let space = self.pmp.map(|pmp| self.fetch_space(pmp));
-        let root = match space.and_then(|space| self.known_root(space)) {
-            Some(root) => root,
-            None => self.find_root(host),
-        };
+        match space.and_then(|space| self.known_root(space)) {
+            Some(root) => {
+                self.adopt(host, root);
+                true
+            }
+            None => false,
+        }
+    }
+
+    #[inline]
+    fn adopt<H: Host>(&mut self, host: &mut H, root: Hpa) {
         if root != self.root {
             self.root = root;
             self.note_flush();

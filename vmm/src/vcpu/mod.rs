@@ -76,8 +76,8 @@ pub struct Context {
     pub x: [u64; 32],
     /// Address of the next instruction, guest-virtual.
     pub pc: u64,
-    /// Host registers while the guest runs: sp, ra, s0, s1.
-    pub host: [u64; 4],
+    /// What the world switch keeps for itself while the guest runs.
+    pub host: [u64; 6],
 }
 
 /// What the virtual hart must know of the real machine.
