@@ -3,12 +3,11 @@
 //! The guest is a function call: `enter` loads the guest's registers, `mret`s
 //! into U-mode, and comes back with the trap that ended the guest's turn.
 //!
-//! Nearly all traps of a deprivileged kernel are CSR accesses, `sret` and
-//! `ecall`, and need a dozen of its registers at most. For these two causes
-//! the trap entry saves only what a function may destroy, and asks
-//! [`machine::short_path`] first; it goes back to the guest at once when that
-//! has done all. Measured: a trapped `csrr` takes 167 instructions by the full
-//! switch, and 113 by the short one (docs/benchmarks.md).
+//! Nearly all traps of a deprivileged kernel are CSR accesses, `sret`,
+//! `ecall` and page faults, and need few of its registers. For exceptions the
+//! trap entry saves only what a function may destroy, and asks
+//! `machine::short` first; it goes back to the guest at once when that
+//! has done all.
 //!
 //! Invariant **mscratch**: it holds the address of the vCPU's [`Context`]
 //! while the guest runs, and zero while the VMM runs. A trap that finds zero
@@ -20,7 +19,7 @@ use core::mem::offset_of;
 use super::hart::RealHart;
 use crate::addr::to_usize;
 use crate::machine::{self, Seat, Short, Trap};
-use crate::vcpu::Context;
+use crate::vcpu::{Cause, Context};
 
 global_asm!(
     ".pushsection .text.switch, \"ax\"",
@@ -65,12 +64,13 @@ global_asm!(
     "sd t0, {pc}(a0)",
     "csrr a1, mcause",
     "li t0, {unhandled}",
-    // Illegal instruction (2) or ecall (8)?
-    "andi t1, a1, ~10",
-    "bnez t1, 4f",
+    // Interrupts, with bit 63 set, need the loop.
+    "bltz a1, 4f",
     "csrr a2, mtval",
-    // Do its register fields (zero for ecall) name temporaries only? Bit 14
-    // says that there is an immediate in the place of rs1.
+    "li t1, {illegal}",
+    "bne a1, t1, 6f",
+    // Does the instruction name temporaries only? Bit 14 says that there is
+    // an immediate in the place of rs1.
     "li t1, {true_registers}",
     "srli t2, a2, 7",
     "srli t3, a2, 15",
@@ -81,10 +81,13 @@ global_asm!(
     "and t2, t2, t3",
     "andi t2, t2, 1",
     "beqz t2, 4f",
-    "call {short}",
+    "call {instruction}",
     // a0 = &mut Context, a1 = Short.
     "beqz a1, 3b",
-    "mv t0, a1",
+    "j 7f",
+    "6: call {exception}",
+    "beqz a1, 3b",
+    "7: mv t0, a1",
     "4: each_saved sd",
     "ld ra, {host}+8(a0)",
     "ld s0, {host}+16(a0)",
@@ -106,10 +109,12 @@ global_asm!(
     x = const offset_of!(Context, x),
     pc = const offset_of!(Context, pc),
     host = const offset_of!(Context, host),
+    illegal = const Cause::Illegal as u64,
     unhandled = const Short::Unhandled as u64,
     handled = const Trap::HANDLED.cause.cast_signed(),
     true_registers = const TRUE_REGISTERS.cast_signed(),
-    short = sym short,
+    instruction = sym instruction,
+    exception = sym exception,
     vmm_trap = sym vmm_trap,
 );
 
@@ -171,17 +176,36 @@ struct ShortReturn {
     short: u64,
 }
 
-/// The trap entry's call for the frequent causes.
-extern "C" fn short(context: *mut Context, cause: u64, value: u64) -> ShortReturn {
-    // SAFETY: the trap entry passes the context that `enter` gave it, and
-    // `enter` has borrowed hart and seat for as long as the guest runs.
-    let short = unsafe {
+/// The trap entry's call for illegal instructions.
+extern "C" fn instruction(context: *mut Context, _: u64, value: u64) -> ShortReturn {
+    // SAFETY: the trap entry passes the context that `enter` gave it.
+    let (hart, seat) = unsafe { borrowed(context) };
+    let short = machine::short_instruction(hart, seat, value);
+    ShortReturn { context, short: short as u64 }
+}
+
+/// The trap entry's call for all other exceptions.
+extern "C" fn exception(context: *mut Context, cause: u64, value: u64) -> ShortReturn {
+    // SAFETY: as in `instruction`.
+    let (hart, seat) = unsafe { borrowed(context) };
+    let short = machine::short_exception(hart, seat, Trap { cause, value });
+    ShortReturn { context, short: short as u64 }
+}
+
+/// The hart and seat that `enter` has borrowed for as long as the guest runs.
+///
+/// # Safety
+/// `context` must be the one that `enter` passed to the guest that trapped,
+/// and the references must be gone before the trap entry goes on.
+#[inline(always)]
+unsafe fn borrowed<'a>(context: *mut Context) -> (&'a mut RealHart, &'a mut Seat) {
+    // SAFETY: the caller's promise; nobody else uses the two meanwhile.
+    unsafe {
         let [.., hart, seat] = (*context).host;
         let hart = core::ptr::with_exposed_provenance_mut::<RealHart>(to_usize(hart));
         let seat = core::ptr::with_exposed_provenance_mut::<Seat>(to_usize(seat));
-        machine::short_path(&mut *hart, &mut *seat, Trap { cause, value })
-    };
-    ShortReturn { context, short: short as u64 }
+        (&mut *hart, &mut *seat)
+    }
 }
 
 extern "C" fn vmm_trap(cause: u64, pc: u64, value: u64) -> ! {

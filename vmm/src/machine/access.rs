@@ -28,6 +28,15 @@ impl From<AccessFault> for WalkFault {
     }
 }
 
+impl Seat {
+    /// Asks the shadow about a fault.
+    #[inline(always)]
+    pub(super) fn shadow_fault(&mut self, gva: Gva, access: Access) -> Outcome {
+        let (mut shadow, peers) = (self.guest.shadow.lock(), self.peers());
+        shadow.fault(&self.guest.ram, self.space, gva, access, peers)
+    }
+}
+
 impl<H: Host> Hart<H> {
     /// The hardware found no shadow entry for an access.
     #[inline(always)]
@@ -40,26 +49,16 @@ impl<H: Host> Hart<H> {
     ) -> Did {
         match seat.known_pages.device(seat.root, gva, access) {
             Some(gpa) => self.register(n, seat, gva, gpa, access),
-            None => self.shadow_fault(n, seat, gva, access),
+            None => self.unknown_fault(n, seat, gva, access),
         }
     }
 
     #[inline(never)]
-    fn shadow_fault(&mut self, n: usize, seat: &mut Seat, gva: Gva, access: Access) -> Did {
-        let guest = seat.guest;
-        let mut shadow = guest.shadow.lock();
-        if let Some(gpa) = shadow.known_device(seat.root, gva, access) {
-            drop(shadow);
-            seat.known_pages.set_device(seat.root, gva, access, gpa);
-            return self.register(n, seat, gva, gpa, access);
-        }
+    fn unknown_fault(&mut self, n: usize, seat: &mut Seat, gva: Gva, access: Access) -> Did {
         if access != Access::Execute && seat.space.view.contains(View::FETCH_ONLY) {
-            drop(shadow);
             return self.emulate(n, seat);
         }
-        let peers = seat.peers();
-        let outcome = shadow.fault(&guest.ram, seat.space, gva, access, peers);
-        drop(shadow);
+        let outcome = seat.shadow_fault(gva, access);
         match outcome {
             Outcome::Mapped { target, flush } => {
                 if flush {
@@ -67,7 +66,10 @@ impl<H: Host> Hart<H> {
                 }
                 Did::Fill(gva, target)
             }
-            Outcome::Device(gpa) => self.register(n, seat, gva, gpa, access),
+            Outcome::Device(gpa) => {
+                seat.known_pages.set_device(seat.root, gva, access, gpa);
+                self.register(n, seat, gva, gpa, access)
+            }
             Outcome::PageFault => inject(seat, page_fault(access), gva.0),
             Outcome::AccessFault => inject(seat, access_fault(access), gva.0),
             Outcome::Full => {
@@ -334,7 +336,7 @@ fn advance(seat: &mut Seat, op: &MemOp) {
     seat.cpu.ctx.pc = seat.cpu.ctx.pc.wrapping_add(op.length.into());
 }
 
-fn page_fault(access: Access) -> Cause {
+pub(super) fn page_fault(access: Access) -> Cause {
     match access {
         Access::Execute => Cause::InstructionPage,
         Access::Load => Cause::LoadPage,
@@ -342,7 +344,7 @@ fn page_fault(access: Access) -> Cause {
     }
 }
 
-fn access_fault(access: Access) -> Cause {
+pub(super) fn access_fault(access: Access) -> Cause {
     match access {
         Access::Execute => Cause::InstructionAccess,
         Access::Load => Cause::LoadAccess,

@@ -40,7 +40,7 @@ pub use console::Console;
 pub use guest::{Guest, Power};
 pub use hart::run;
 pub use seat::Seat;
-pub use short::{Short, short_path};
+pub use short::{Short, short_exception, short_instruction};
 
 use crate::addr::Hpa;
 use crate::trace::Filter;
@@ -88,8 +88,8 @@ pub enum External {
 pub trait Host: Env {
     /// This hart's number; hart 0 receives the external interrupts.
     fn hart(&self) -> usize;
-    /// Runs the guest until it traps, or until [`short_path`], which is
-    /// offered the traps it may know, says that the loop must go on.
+    /// Runs the guest until it traps, or until the short path, which is
+    /// offered each exception first, says that the loop must go on.
     fn enter(&mut self, seat: &mut Seat) -> Trap;
     /// Makes the guest run on the shadow tables at `root`, with no
     /// translation left over from before.

@@ -5,7 +5,10 @@
 //! done here is done by the same code as there.
 
 use super::seat::Seat;
-use super::{Host, Trap};
+use super::{Host, Trap, access};
+use crate::addr::{Access, Gva};
+use crate::mmu::shadow::Outcome;
+use crate::mmu::space::View;
 use crate::stats::Did;
 use crate::vcpu::{Cause, Effects, Exception, Mode};
 
@@ -21,35 +24,48 @@ pub enum Short {
     Settle = 2,
 }
 
-/// Handles a trap if it is one of the plain ones. Of the guest's registers,
-/// only those that the instruction names need be true.
+/// The hardware's: whoever the guest is, it runs in real U-mode.
+const ECALL: u64 = Cause::EcallFromU as u64;
+const FETCH_PAGE: u64 = Cause::InstructionPage as u64;
+const LOAD_PAGE: u64 = Cause::LoadPage as u64;
+const STORE_PAGE: u64 = Cause::StorePage as u64;
+
+/// Performs a CSR access or `sret`, if it is one that needs nothing else. Of
+/// the guest's registers, those that the instruction names are true.
 #[inline(always)]
-pub fn short_path<H: Host>(host: &mut H, seat: &mut Seat, trap: Trap) -> Short {
+pub fn short_instruction<H: Host>(host: &mut H, seat: &mut Seat, value: u64) -> Short {
     if seat.traced {
         return Short::Unhandled;
     }
-    let effects = if trap.cause == Cause::Illegal as u64 {
-        instruction(host, seat, trap.value)
-    } else {
-        system_call(seat)
+    let inst = super::exit::low_word(value);
+    let done = seat.cpu.execute_frequent(inst, &seat.clock(host));
+    let Some((csr, effects)) = done else { return Short::Unhandled };
+    match csr {
+        Some(csr) => seat.stats.count_csr(csr),
+        None => seat.stats.count(Did::Sret),
+    }
+    if effects.is_empty() { Short::Resume } else { settle(host, seat, effects) }
+}
+
+/// Handles another exception, if it is a plain one. None of the guest's
+/// registers need be true.
+#[inline(always)]
+pub fn short_exception<H: Host>(host: &mut H, seat: &mut Seat, trap: Trap) -> Short {
+    if seat.traced {
+        return Short::Unhandled;
+    }
+    let effects = match trap.cause {
+        ECALL => system_call(seat),
+        LOAD_PAGE => page_fault(host, seat, Gva(trap.value), Access::Load),
+        STORE_PAGE => page_fault(host, seat, Gva(trap.value), Access::Store),
+        FETCH_PAGE => page_fault(host, seat, Gva(trap.value), Access::Execute),
+        _ => None,
     };
     match effects {
         Some(effects) if effects.is_empty() => Short::Resume,
         Some(effects) => settle(host, seat, effects),
         None => Short::Unhandled,
     }
-}
-
-/// A CSR access, or `sret`.
-#[inline(always)]
-fn instruction<H: Host>(host: &H, seat: &mut Seat, value: u64) -> Option<Effects> {
-    let inst = super::exit::low_word(value);
-    let (csr, effects) = seat.cpu.execute_frequent(inst, &seat.clock(host))?;
-    match csr {
-        Some(csr) => seat.stats.count_csr(csr),
-        None => seat.stats.count(Did::Sret),
-    }
-    Some(effects)
 }
 
 /// `ecall` of a user program.
@@ -62,9 +78,35 @@ fn system_call(seat: &mut Seat) -> Option<Effects> {
     })
 }
 
+/// A fault that ends in a shadow entry, or in a page fault of the guest. One
+/// that ends at a device needs the guest's registers.
+#[inline(never)]
+fn page_fault<H: Host>(host: &mut H, seat: &mut Seat, gva: Gva, access: Access) -> Option<Effects> {
+    if seat.known_pages.device(seat.root, gva, access).is_some() {
+        return None;
+    }
+    if access != Access::Execute && seat.space.view.contains(View::FETCH_ONLY) {
+        return None;
+    }
+    let did = match seat.shadow_fault(gva, access) {
+        Outcome::Mapped { target, flush } => {
+            if flush {
+                seat.flush(host);
+            }
+            seat.stats.count(Did::Fill(gva, target));
+            return Some(Effects::empty());
+        }
+        Outcome::PageFault => Exception { cause: access::page_fault(access), tval: gva.0 },
+        Outcome::AccessFault => Exception { cause: access::access_fault(access), tval: gva.0 },
+        Outcome::Device(_) | Outcome::Full => return None,
+    };
+    seat.stats.count(Did::PageFault(did));
+    Some(seat.cpu.inject(did))
+}
+
 /// A change of mode or address space is followed at once, when the new root
 /// is known.
-#[inline]
+#[inline(never)]
 fn settle<H: Host>(host: &mut H, seat: &mut Seat, effects: Effects) -> Short {
     if effects == Effects::TRANSLATION && seat.translate_known(host) {
         return Short::Resume;

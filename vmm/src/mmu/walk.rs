@@ -59,7 +59,7 @@ fn entry_address(table: u64, gva: Gva, level: u8) -> Gpa {
 
 /// Finds the leaf for `gva`; `table_ok` says whether PMP lets the walk read
 /// an entry. Permissions are not looked at.
-#[inline]
+#[inline(always)]
 pub fn walk(
     ram: &GuestRam,
     root: u64,
@@ -97,7 +97,7 @@ pub fn walk(
 
 /// Walks, checks that `space` grants `access`, and sets A and D as hardware
 /// with Svadu does. The leaf in the result is the updated one.
-#[inline]
+#[inline(always)]
 pub fn access(
     ram: &GuestRam,
     space: Space,

@@ -3,7 +3,7 @@
 use core::sync::atomic::Ordering;
 
 use super::super::pte::{self, Pte, ROOT_LEVEL, Rights};
-use super::super::space::Space;
+use super::super::space::{Space, View};
 use super::super::walk::{self, Walk, WalkFault};
 use super::pool::{Key, PageId, Slot};
 use super::track::{Change, State};
@@ -61,13 +61,11 @@ impl Shadow {
         if !(allowed & granted).contains(Rights::from(access)) {
             return Outcome::AccessFault;
         }
+        let Some(hpa) = ram.hpa(target, PAGE_SIZE) else { return Outcome::Device(gpa) };
         let mut fill = Fill { ram, space, gva, access, walk, granted, target, flush: false };
         match self.mirror(&mut fill, peers) {
             Err(Full) => Outcome::Full,
-            Ok(()) => match ram.hpa(target, PAGE_SIZE) {
-                Some(target) => Outcome::Mapped { target, flush: fill.flush },
-                None => Outcome::Device(gpa),
-            },
+            Ok(()) => Outcome::Mapped { target: hpa, flush: fill.flush },
         }
     }
 
@@ -90,6 +88,7 @@ impl Shadow {
     }
 
     /// The guest's own translation; `None` in a bare space.
+    #[inline(always)]
     fn translate(
         &self,
         ram: &GuestRam,
@@ -111,7 +110,8 @@ impl Shadow {
     #[inline]
     fn protection(&self, space: Space, base: Gpa, size: u64) -> Option<Rights> {
         match self.pmps.get(usize::from(space.pmp)) {
-            Some(pmp) => pmp.permission(base, size, space.pmp_mode()).map(Rights::from),
+            Some(pmp) if pmp.open && !space.view.contains(View::MACHINE) => Some(Rights::all()),
+            Some(pmp) => pmp.rules.permission(base, size, space.pmp_mode()).map(Rights::from),
             None => Some(Rights::all()),
         }
     }
@@ -166,7 +166,7 @@ impl Shadow {
         (!frozen).then_some(rights)
     }
 
-    /// Writes the leaf (or, for a device, the note that it is one).
+    /// Writes the leaf.
     fn map(
         &mut self,
         fill: &mut Fill<'_>,
@@ -177,11 +177,7 @@ impl Shadow {
     ) -> Result<(), Full> {
         let size = pte::leaf_size(level);
         let base = fill.target.align_down(size);
-        let Some(hpa) = fill.ram.hpa(base, size) else {
-            let note = Pte(base.page() << 10 | u64::from(rights.bits()));
-            self.replace(fill.ram, slot, note, origin);
-            return Ok(());
-        };
+        let hpa = fill.ram.hpa(base, size).ok_or(Full)?;
         if level == 0 && rights.contains(Rights::W) {
             match self.tracker.state(base.page()) {
                 State::Plain => {}

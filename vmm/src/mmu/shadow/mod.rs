@@ -34,9 +34,9 @@ use core::sync::atomic::AtomicU64;
 
 use super::pte::{self, Pte, ROOT_LEVEL, Rights};
 use super::space::Space;
-use crate::addr::{Access, Gpa, Gva, Hpa};
+use crate::addr::{Gpa, Gva, Hpa};
 use crate::mem::GuestRam;
-use crate::vcpu::Rules;
+use crate::vcpu::{Mode, Permission, Rules};
 use pool::{Key, PageId, Pool};
 use track::Tracker;
 
@@ -73,10 +73,28 @@ pub struct Peers<'a> {
 pub struct Shadow {
     pool: Pool,
     tracker: Tracker,
-    pmps: Vec<Rules>,
+    pmps: Vec<Protection>,
     /// More than one vCPU can run in the guest.
     smp: bool,
     generation: u64,
+}
+
+/// No RAM and no device is at this guest-physical address or above it.
+const FAR: u64 = 1 << 48;
+
+/// A PMP configuration of the guest.
+struct Protection {
+    rules: Rules,
+    /// vS and vU may do everything everywhere: the usual case, and no need
+    /// to look at the rules.
+    open: bool,
+}
+
+impl Protection {
+    fn new(rules: &Rules) -> Self {
+        let everything = rules.permission(Gpa(0), FAR, Mode::Supervisor);
+        Self { rules: rules.clone(), open: everything == Some(Permission::all()) }
+    }
 }
 
 /// PMP configurations that are told apart; beyond that the shadow is zapped.
@@ -105,11 +123,11 @@ impl Shadow {
     /// The number under which a PMP configuration goes in a [`Space`], or
     /// `None` when there are too many: `zap`, and try again.
     pub fn intern(&mut self, pmp: &Rules) -> Option<u8> {
-        let known = self.pmps.iter().position(|known| known == pmp);
+        let known = self.pmps.iter().position(|known| known.rules == *pmp);
         let index = match known {
             Some(index) => index,
             None if self.pmps.len() < MAX_PMPS => {
-                self.pmps.push(pmp.clone());
+                self.pmps.push(Protection::new(pmp));
                 self.pmps.len() - 1
             }
             None => return None,
@@ -148,15 +166,6 @@ impl Shadow {
             page = self.pool.page_at(entry.hpa());
         }
         None
-    }
-
-    /// The device register that `access` to `gva` reaches, when an earlier
-    /// fault has found the page to be no RAM: saves the guest page walk.
-    #[inline]
-    pub fn known_device(&self, root: Hpa, gva: Gva, access: Access) -> Option<Gpa> {
-        let (entry, _) = self.lookup(root, gva)?;
-        let known = !entry.has(Pte::V) && entry.rights().contains(Rights::from(access));
-        known.then(|| Gpa(entry.gpa().0 | gva.page_offset()))
     }
 
     /// Where the instruction at `pc` lies, when the hardware could fetch it.

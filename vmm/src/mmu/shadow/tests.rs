@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use proptest::prelude::*;
 
 use super::*;
+use crate::addr::Access;
 use crate::mmu::walk;
 use crate::vcpu::Pmp;
 
@@ -317,12 +318,10 @@ fn other_harts_must_flush_before_a_table_counts_as_followed() {
 }
 
 #[test]
-fn devices_are_remembered_by_page() {
+fn a_device_is_reported_with_its_address() {
     let mut model = with_pages();
     model.write_raw(3, 100, 0x10000 << 10 | 0xc7);
     let gva = Gva(100 << 12 | 5);
     assert_eq!(model.access(gva, Access::Load), Err(Outcome::Device(Gpa(0x1000_0005))));
-    let root = model.shadow.root(model.space).unwrap();
-    assert_eq!(model.shadow.known_device(root, gva, Access::Load), Some(Gpa(0x1000_0005)));
-    assert_eq!(model.shadow.known_device(root, gva, Access::Execute), None);
+    assert_eq!(model.access(gva, Access::Execute), Err(Outcome::PageFault));
 }
