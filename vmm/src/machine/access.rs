@@ -81,6 +81,7 @@ impl<H: Host> Hart<H> {
 
     /// The instruction at pc, by the guest's own translation. When it cannot
     /// be fetched any more the guest will find out by itself: `None`.
+    #[inline]
     pub(super) fn fetch(&mut self, seat: &mut Seat) -> Option<u32> {
         let (ram, pc) = (&seat.guest.ram, Gva(seat.cpu.ctx.pc));
         let gpa = self.code_address(seat, pc)?;
@@ -96,7 +97,7 @@ impl<H: Host> Hart<H> {
         Some(u32::from(second) << 16 | u32::from(first))
     }
 
-    #[inline]
+    #[inline(always)]
     fn code_address(&self, seat: &mut Seat, pc: Gva) -> Option<Gpa> {
         if let Some(gpa) = seat.known_pages.code(seat.root, pc) {
             return Some(gpa);
@@ -113,7 +114,7 @@ impl<H: Host> Hart<H> {
     }
 
     /// An access to a page that is not RAM.
-    #[inline]
+    #[inline(always)]
     fn register(&mut self, n: usize, seat: &mut Seat, gva: Gva, gpa: Gpa, access: Access) -> Did {
         if access == Access::Execute {
             return inject(seat, access_fault(access), gva.0);
@@ -132,7 +133,7 @@ impl<H: Host> Hart<H> {
     }
 
     /// Performs `op` on the device register at `gpa`.
-    #[inline]
+    #[inline(always)]
     fn device_op(
         &mut self,
         n: usize,
@@ -140,22 +141,23 @@ impl<H: Host> Hart<H> {
         op: MemOp,
         gpa: Gpa,
     ) -> Result<Did, AccessFault> {
-        let (region, _) = bus::find(gpa, op.width);
+        let at = bus::find(gpa, op.width);
+        let (region, _) = at;
         let mut access =
             DeviceAccess { region, gpa, width: op.width, access: Access::Load, value: 0 };
         match op.kind {
             MemKind::Load { rd, .. } => {
-                access.value = self.read_device(seat, gpa, op.width)?;
+                access.value = self.read_device(seat, at, op.width)?;
                 set_x(seat, rd.index(), op.extend(access.value));
             }
             MemKind::FpLoad { rd } => {
-                access.value = self.read_device(seat, gpa, op.width)?;
+                access.value = self.read_device(seat, at, op.width)?;
                 self.set_f(n, seat, rd.index(), op.width, access.value);
             }
             MemKind::Store { .. } | MemKind::FpStore { .. } => {
                 access.value = self.operand(n, seat, &op);
                 access.access = Access::Store;
-                self.write_device(seat, gpa, op.width, access.value)?;
+                self.write_device(seat, at, op.width, access.value)?;
             }
             // Devices are no memory that atomics work on.
             MemKind::Lr { .. } | MemKind::Sc { .. } | MemKind::Amo { .. } => {

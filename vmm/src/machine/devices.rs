@@ -13,7 +13,6 @@ use super::guest::{Guest, Power};
 use super::hart::Hart;
 use super::link::{Attention, Link};
 use super::seat::Seat;
-use crate::addr::Gpa;
 use crate::bundle::status;
 use crate::bus::{self, AccessFault, Region, Width};
 use crate::dev::clint::{self, Register};
@@ -199,10 +198,9 @@ impl<H: Host> Hart<H> {
     pub(super) fn read_device(
         &mut self,
         seat: &Seat,
-        gpa: Gpa,
+        (region, offset): (Region, u64),
         width: Width,
     ) -> Result<u64, AccessFault> {
-        let (region, offset) = bus::find(gpa, width);
         match region {
             Region::Clint => Ok(self.read_clint(seat, clint::decode(offset, width)?)),
             _ => {
@@ -216,11 +214,10 @@ impl<H: Host> Hart<H> {
     pub(super) fn write_device(
         &mut self,
         seat: &mut Seat,
-        gpa: Gpa,
+        (region, offset): (Region, u64),
         width: Width,
         value: u64,
     ) -> Result<(), AccessFault> {
-        let (region, offset) = bus::find(gpa, width);
         if region == Region::Clint {
             self.write_clint(seat, clint::decode(offset, width)?, value);
             return Ok(());

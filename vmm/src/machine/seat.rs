@@ -106,7 +106,7 @@ impl Seat {
 
     /// The registers, for the world switch.
     #[inline(always)]
-    pub(crate) fn context(&mut self) -> &mut Context {
+    pub fn context(&mut self) -> &mut Context {
         &mut self.cpu.ctx
     }
 

@@ -56,8 +56,8 @@ pub fn short_exception<H: Host>(host: &mut H, seat: &mut Seat, trap: Trap) -> Sh
     }
     let effects = match trap.cause {
         ECALL => system_call(seat),
-        LOAD_PAGE => page_fault(host, seat, Gva(trap.value), Access::Load),
-        STORE_PAGE => page_fault(host, seat, Gva(trap.value), Access::Store),
+        LOAD_PAGE => data_fault(host, seat, Gva(trap.value), Access::Load),
+        STORE_PAGE => data_fault(host, seat, Gva(trap.value), Access::Store),
         FETCH_PAGE => page_fault(host, seat, Gva(trap.value), Access::Execute),
         _ => None,
     };
@@ -78,16 +78,19 @@ fn system_call(seat: &mut Seat) -> Option<Effects> {
     })
 }
 
+/// A fault of a load or store, but for accesses that the VMM performs: those
+/// to device registers, and those that have a translation of their own.
+#[inline(always)]
+fn data_fault<H: Host>(host: &mut H, seat: &mut Seat, gva: Gva, access: Access) -> Option<Effects> {
+    let performed = seat.known_pages.device(seat.root, gva, access).is_some()
+        || seat.space.view.contains(View::FETCH_ONLY);
+    if performed { None } else { page_fault(host, seat, gva, access) }
+}
+
 /// A fault that ends in a shadow entry, or in a page fault of the guest. One
 /// that ends at a device needs the guest's registers.
 #[inline(never)]
 fn page_fault<H: Host>(host: &mut H, seat: &mut Seat, gva: Gva, access: Access) -> Option<Effects> {
-    if seat.known_pages.device(seat.root, gva, access).is_some() {
-        return None;
-    }
-    if access != Access::Execute && seat.space.view.contains(View::FETCH_ONLY) {
-        return None;
-    }
     let did = match seat.shadow_fault(gva, access) {
         Outcome::Mapped { target, flush } => {
             if flush {
