@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 
 use xtask::mode::{self, Mode};
 
@@ -21,17 +22,33 @@ pub struct Builder {
 impl Builder {
     /// A machine for `kernel`, with the switch as [`mode::current`] has it.
     pub fn new(kernel: impl AsRef<Path>) -> Self {
+        let mut builder = Self::empty(Scratch::new());
+        builder.command.arg("--kernel").arg(kernel.as_ref());
+        builder
+    }
+
+    /// A machine of several guests: `text` writes the configuration file, and
+    /// may make files for it.
+    pub fn config(text: impl FnOnce(&Self) -> String) -> Self {
+        let mut builder = Self::empty(Scratch::new()).mode(Mode::Guest);
+        let file = builder.file("vm.toml", text(&builder).as_bytes());
+        builder.command.arg("--config").arg(file);
+        builder
+    }
+
+    fn empty(scratch: Scratch) -> Self {
         let mut command = xtask();
-        command.args(["run", "--kernel"]).arg(kernel.as_ref());
+        command.arg("run");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        Self { command, scratch: Scratch::new(), mode: mode::current(), disks: 0, stats: None }
+        Self { command, scratch, mode: mode::current(), disks: 0, stats: None }
     }
 
     /// A raw kernel of a few instructions, see [`crate::code`].
     pub fn raw(code: &[u8]) -> Self {
-        let scratch = Scratch::new();
-        let kernel = scratch.write("kernel", code);
-        Self { scratch, ..Self::new(kernel) }
+        let mut builder = Self::empty(Scratch::new());
+        let kernel = builder.file("kernel", code);
+        builder.command.arg("--kernel").arg(kernel);
+        builder
     }
 
     /// Runs on bare QEMU, or as a guest, whatever the switch says.
@@ -71,6 +88,12 @@ impl Builder {
         self
     }
 
+    /// Any option of `cargo xtask run` that has no value.
+    pub fn flag(mut self, name: &str) -> Self {
+        self.command.arg(name);
+        self
+    }
+
     /// Asks for the VMM's statistics, which [`Vm::wait`] returns; bare QEMU has
     /// none.
     pub fn stats(mut self) -> Self {
@@ -80,12 +103,24 @@ impl Builder {
 
     /// Starts the machine.
     pub fn start(mut self) -> Vm {
-        if self.mode == Mode::Native {
-            self.command.arg("--native");
+        match self.mode {
+            Mode::Native => {
+                self.command.arg("--native");
+            }
+            Mode::Guest => build_vmm(),
         }
         if let Some(stats) = &self.stats {
             self.command.arg("--stats").arg(stats);
         }
         Vm::spawn(self)
     }
+}
+
+/// Builds the VMM before the first machine starts, which otherwise would, and
+/// take longer than a test waits.
+fn build_vmm() {
+    static BUILT: OnceLock<()> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        xtask::workspace::build_vmm().map(|_| ()).unwrap_or_else(|failure| panic!("{failure}"))
+    });
 }

@@ -65,11 +65,20 @@ impl Console {
         from: usize,
         patience: Duration,
     ) -> Result<usize, Missed> {
+        self.wait_for(patience, |text| pattern.find_at(text, from).map(|found| found.end()))
+    }
+
+    /// Waits until `look` finds what it looks for in all of the text.
+    pub(crate) fn wait_for<T>(
+        &self,
+        patience: Duration,
+        look: impl Fn(&[u8]) -> Option<T>,
+    ) -> Result<T, Missed> {
         let deadline = Instant::now() + patience;
         let mut state = self.lock();
         loop {
-            if let Some(found) = pattern.find_at(&state.text, from) {
-                return Ok(found.end());
+            if let Some(found) = look(&state.text) {
+                return Ok(found);
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if state.closed || left.is_zero() {
@@ -97,6 +106,15 @@ impl Console {
     }
 }
 
+/// What one of several guests has said: the VMM marks each line, and breaks
+/// the line of a guest when another one speaks, so that its line ends are not
+/// kept here.
+pub(crate) fn voice(text: &[u8], guest: &str) -> Vec<u8> {
+    let mark = format!("[{guest}] ");
+    let lines = text.split(|byte| *byte == b'\n');
+    lines.filter_map(|line| line.strip_prefix(mark.as_bytes())).flatten().copied().collect()
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::Write;
@@ -121,6 +139,12 @@ mod tests {
         assert_eq!(waiter.join().unwrap(), Ok(5));
         assert_eq!(console.wait(&pattern("d"), 5, LONG), Ok(6));
         assert_eq!(console.slice(2, 5), "b\nc");
+    }
+
+    #[test]
+    fn interrupted_lines_of_a_guest_are_joined() {
+        let text = b"[a] one\n[b] x\n[a] tw\n[b] y\n[a] o\nVMM\n";
+        assert_eq!(voice(text, "a"), b"onetwo");
     }
 
     #[test]

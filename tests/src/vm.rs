@@ -13,7 +13,7 @@ use regex::bytes::Regex;
 use serde_json::Value;
 
 use crate::builder::Builder;
-use crate::console::Console;
+use crate::console::{Console, voice};
 use crate::image::Scratch;
 
 /// How long a test waits for things that take seconds on an idle machine.
@@ -98,6 +98,36 @@ impl Vm {
         }
     }
 
+    /// Waits until one of several guests has said `pattern` at least `times`
+    /// times since the start, whatever others say between its words. Line ends
+    /// of the guest do not count.
+    ///
+    /// # Errors
+    /// If it does not in time: says so.
+    pub fn hear(
+        &self,
+        guest: &str,
+        pattern: &str,
+        times: usize,
+        patience: Duration,
+    ) -> Result<(), String> {
+        let regex = Regex::new(pattern).map_err(|error| error.to_string())?;
+        let often =
+            |text: &[u8]| (regex.find_iter(&voice(text, guest)).count() >= times).then_some(());
+        let heard = self.console.wait_for(patience, often);
+        heard
+            .map_err(|missed| format!("{guest} did not say {pattern:?} {times} times ({missed:?})"))
+    }
+
+    /// How often one of several guests has said `pattern`.
+    ///
+    /// # Errors
+    /// If the pattern is not valid.
+    pub fn heard(&self, guest: &str, pattern: &str) -> Result<usize, String> {
+        let regex = Regex::new(pattern).map_err(|error| error.to_string())?;
+        Ok(regex.find_iter(&voice(self.console.text().as_bytes(), guest)).count())
+    }
+
     /// Types a line on the console.
     ///
     /// # Panics
@@ -115,6 +145,11 @@ impl Vm {
     pub fn command(&mut self, line: &str, pattern: &str) -> String {
         self.type_line(line);
         self.expect(pattern)
+    }
+
+    /// Everything on the console so far.
+    pub fn console_text(&self) -> String {
+        self.console.text()
     }
 
     /// Asks the tool to end, as a shutdown of the host would.

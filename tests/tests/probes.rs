@@ -1,9 +1,11 @@
 //! Equivalence: a probe prints the same lines as a guest as it does on the
-//! bare machine, and ends in the same way. One test for each probe of
-//! `guests/probes/probes.toml`.
+//! bare machine, and ends in the same way. Isolation: beside a hostile probe,
+//! another guest stays well. One test for each probe that
+//! `guests/probes/probes.toml` lists, two for each hostile one.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -29,10 +31,12 @@ struct Probe {
     disk: bool,
     legacy: bool,
     native: bool,
+    compare: bool,
     hostile: bool,
     expect: End,
     seconds: u64,
     input: bool,
+    icount: bool,
 }
 
 /// How the machine ends.
@@ -48,16 +52,39 @@ enum End {
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let directory = build();
-    let trials = probes().into_iter().filter(|probe| !probe.hostile && !probe.input);
-    let trials = trials.map(|probe| trial(probe, &directory)).collect();
+    // What answers input is a tool of other tests.
+    let trials = probes().into_iter().filter(|probe| !probe.input);
+    let trials = trials.flat_map(|probe| trials_of(probe, &directory)).collect();
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
-fn trial(probe: Probe, directory: &Path) -> Trial {
-    let kernel = directory.join(probe.bin.as_ref().unwrap_or(&probe.name));
-    let idle = !probe.native && mode::current() == Mode::Native;
-    let name = probe.name.clone();
-    Trial::test(name, move || check(&probe, &kernel)).with_ignored_flag(idle)
+fn trials_of(probe: Probe, directory: &Path) -> Vec<Trial> {
+    let guest = mode::current() == Mode::Guest;
+    let (probe, directory) = (Arc::new(probe), directory.to_owned());
+    let (ours, place) = (probe.clone(), directory.clone());
+    let alone = Trial::test(probe.name.clone(), move || check(&ours, &place));
+    let mut trials = vec![alone.with_ignored_flag(!guest && !probe.native)];
+    if probe.hostile {
+        let name = format!("{} beside a neighbour", probe.name);
+        let beside = Trial::test(name, move || spares_its_neighbour(&probe, &directory));
+        trials.push(beside.with_ignored_flag(!guest));
+    }
+    trials
+}
+
+impl Probe {
+    fn bin(&self) -> &str {
+        self.bin.as_ref().unwrap_or(&self.name)
+    }
+
+    fn patience(&self) -> Duration {
+        Duration::from_secs(self.seconds)
+    }
+
+    /// The option that attaches a disk.
+    fn disk_version(&self) -> &'static str {
+        if self.legacy { "version=1" } else { "version=2" }
+    }
 }
 
 /// Builds all probes; returns where they are.
@@ -86,12 +113,14 @@ fn probes() -> Vec<Probe> {
     complete.collect()
 }
 
-fn check(probe: &Probe, kernel: &Path) -> Result<(), Failed> {
-    let native = if probe.native { Some(run(probe, kernel, Mode::Native, NATIVE)?) } else { None };
+fn check(probe: &Probe, directory: &Path) -> Result<(), Failed> {
+    let kernel = directory.join(probe.bin());
+    let native = if probe.native { Some(run(probe, &kernel, Mode::Native, NATIVE)?) } else { None };
     if mode::current() == Mode::Native {
         return Ok(());
     }
-    let guest = run(probe, kernel, Mode::Guest, Duration::from_secs(probe.seconds))?;
+    let guest = run(probe, &kernel, Mode::Guest, probe.patience())?;
+    let native = native.filter(|_| probe.compare);
     match native.and_then(|native| difference(&native, &guest)) {
         Some(difference) => Err(difference.into()),
         None => Ok(()),
@@ -110,10 +139,12 @@ fn run(
         .cpus(probe.smp)
         .option("--memory", &probe.memory)
         .option("--boot", &probe.boot);
+    if probe.icount {
+        builder = builder.flag("--icount");
+    }
     if probe.disk {
-        let version = if probe.legacy { "version=1" } else { "version=2" };
         let image = builder.file("disk.img", &vec![0; DISK]);
-        builder = builder.shared_disk(image, version);
+        builder = builder.shared_disk(image, probe.disk_version());
     }
     let mut vm = builder.start();
     let console = match probe.expect {
@@ -127,6 +158,60 @@ fn run(
         true => Err(format!("it said nothing\n{console}").into()),
         false => Ok(lines),
     }
+}
+
+/// Runs a hostile probe beside a guest that watches its own memory; when the
+/// probe has done its worst, the other guest must still beat and answer.
+fn spares_its_neighbour(probe: &Probe, directory: &Path) -> Result<(), Failed> {
+    let mut vm = Builder::config(|builder| two_guests(probe, directory, builder)).start();
+    let console = neighbourhood(&mut vm, probe)
+        .map_err(|problem| format!("{problem}\n{}", vm.console_text()))?;
+    match console.contains("DAMAGED") {
+        true => Err(format!("memory of the neighbour was damaged\n{console}").into()),
+        false => Ok(()),
+    }
+}
+
+fn neighbourhood(vm: &mut Vm, probe: &Probe) -> Result<String, String> {
+    const BEAT: &str = "neighbour: beat = ";
+    let done = match probe.expect {
+        End::Pass => "pass",
+        End::Fail => r"\d+ wrong",
+        End::Never | End::Reset => "",
+    };
+    let done = format!("{}: {done}", regex::escape(probe.bin()));
+    vm.hear(&probe.name, &done, 1, probe.patience())?;
+    let beats = vm.heard("neighbour", BEAT)?;
+    vm.hear("neighbour", BEAT, beats + 2, NATIVE)?;
+    for words in ["are you well", "stop"] {
+        vm.type_line(words);
+        vm.hear("neighbour", &format!("neighbour: you said = {words}"), 1, NATIVE)?;
+    }
+    if probe.expect != End::Pass {
+        return Ok(vm.console_text());
+    }
+    let outcome = vm.wait_within(NATIVE)?;
+    match outcome.status {
+        0 => Ok(outcome.console),
+        status => Err(format!("ended with status {status}: {}", outcome.messages)),
+    }
+}
+
+/// A configuration: the first guest has the keyboard, and both share harts.
+fn two_guests(probe: &Probe, directory: &Path, builder: &Builder) -> String {
+    let disk = probe.disk.then(|| builder.file("disk.img", &vec![0; DISK]));
+    let disk = disk.map(|path| format!("disk = [\"{},{}\"]", path.display(), probe.disk_version()));
+    format!(
+        "[[guest]]\nname = \"neighbour\"\nkernel = {:?}\n\
+         [[guest]]\nname = {:?}\nkernel = {:?}\nmemory = {:?}\ncpus = {}\nboot = {:?}\n{}\n",
+        directory.join("neighbour"),
+        probe.name,
+        directory.join(probe.bin()),
+        probe.memory,
+        probe.smp,
+        probe.boot,
+        disk.unwrap_or_default(),
+    )
 }
 
 /// Waits for the end by itself, with a status that is `right`.
@@ -144,7 +229,7 @@ fn ended(vm: &mut Vm, patience: Duration, right: fn(i32) -> bool) -> Result<Stri
 
 /// Waits until the first line comes again; returns what was before.
 fn second_boot(vm: &mut Vm, probe: &Probe, patience: Duration) -> Result<String, Failed> {
-    let first = vm.find(&format!("{}: [^\n]*\n", regex::escape(&probe.name)), patience)?;
+    let first = vm.find(&format!("{}: [^\n]*\n", regex::escape(probe.bin())), patience)?;
     let first = first.lines().last().unwrap_or_default().to_owned();
     let between = vm.find(&regex::escape(&first), patience)?;
     Ok(format!("{first}\n{}", between.trim_end_matches(&first)))
@@ -152,7 +237,7 @@ fn second_boot(vm: &mut Vm, probe: &Probe, patience: Duration) -> Result<String,
 
 /// The first line has come, and the machine goes on: that is all there is.
 fn still_there(vm: &mut Vm, probe: &Probe, patience: Duration) -> Result<String, Failed> {
-    let shown = vm.find(&format!("{}: [^\n]*\n", regex::escape(&probe.name)), patience)?;
+    let shown = vm.find(&format!("{}: [^\n]*\n", regex::escape(probe.bin())), patience)?;
     match vm.is_alive() {
         true => Ok(shown),
         false => Err("the machine ended".into()),
@@ -161,8 +246,8 @@ fn still_there(vm: &mut Vm, probe: &Probe, patience: Duration) -> Result<String,
 
 /// What the probe said; firmware and VMM print, too.
 fn lines(probe: &Probe, console: &str) -> Vec<String> {
-    let name = probe.bin.as_ref().unwrap_or(&probe.name);
-    let ours = |line: &&str| line.starts_with(&format!("{name}: ")) || line.starts_with("panic: ");
+    let mark = format!("{}: ", probe.bin());
+    let ours = |line: &&str| line.starts_with(&mark) || line.starts_with("panic: ");
     console.lines().filter(ours).map(str::to_owned).collect()
 }
 
