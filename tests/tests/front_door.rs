@@ -74,3 +74,38 @@ fn machines_run_side_by_side() {
         vm.expect_within("here", Duration::from_secs(60));
     }
 }
+
+/// Whether guests run on the VMM; tests of what only the VMM has need it.
+fn on_the_vmm(test: &str) -> bool {
+    let guest = xtask::mode::current() == xtask::mode::Mode::Guest;
+    if !guest {
+        tests::skip(test, "guests run natively");
+    }
+    guest
+}
+
+#[test]
+fn statistics_come_when_a_pattern_ends_the_run() {
+    if !on_the_vmm("statistics_come_when_a_pattern_ends_the_run") {
+        return;
+    }
+    let vm = Builder::raw(&code::prints("here")).stats().option("--expect", "here");
+    let outcome = vm.option("--name", "raw").start().wait();
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+    let guest = &outcome.stats.as_ref().expect("a report")["guests"][0];
+    assert_eq!(guest["name"], "raw", "{outcome:?}");
+    assert!(guest["exits"].as_u64() > Some(4), "{outcome:?}");
+}
+
+#[test]
+fn traces_are_filtered_and_limited() {
+    if !on_the_vmm("traces_are_filtered_and_limited") {
+        return;
+    }
+    let vm = Builder::raw(&code::prints("four")).option("--trace", "-");
+    let vm = vm.option("--trace-only", "device").option("--trace-limit", "3");
+    let outcome = vm.option("--expect", "four").start().wait();
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+    assert_eq!(outcome.messages.lines().count(), 3, "{outcome:?}");
+    assert!(outcome.messages.lines().all(|line| line.starts_with("guest0")), "{outcome:?}");
+}
