@@ -1,4 +1,4 @@
-//! Gives each probe its linker script: `sbi-*` and `h-sbi-*` start in S-mode
+//! Gives each probe its linker script: those named for the SBI start in S-mode
 //! at 0x80200000 under a firmware, the others in M-mode at 0x80000000.
 
 use std::{env, fs, path::Path};
@@ -13,7 +13,7 @@ fn main() {
     for entry in fs::read_dir(Path::new(&root).join("src/bin")).unwrap() {
         let path = entry.unwrap().path();
         let bin = path.file_stem().unwrap().to_str().unwrap();
-        let mode = if bin.contains("sbi-") { "s" } else { "m" };
+        let mode = if bin.contains("sbi") { "s" } else { "m" };
         println!("cargo:rustc-link-arg-bin={bin}=-Tlink-{mode}.ld");
     }
 }

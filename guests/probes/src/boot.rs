@@ -31,7 +31,7 @@ unsafe extern "Rust" {
 /// Where a probe that owns the machine starts, on every hart.
 #[unsafe(naked)]
 #[unsafe(no_mangle)]
-#[unsafe(link_section = ".text.entry")]
+#[unsafe(link_section = ".text.entry.m")]
 extern "C" fn _start_m() -> ! {
     naked_asm!(
         "csrr a0, mhartid",
@@ -58,11 +58,15 @@ extern "C" fn _start_m() -> ! {
 /// Where a probe above a firmware starts, on one hart: `a0` hart, `a1` device tree.
 #[unsafe(naked)]
 #[unsafe(no_mangle)]
-#[unsafe(link_section = ".text.entry")]
+#[unsafe(link_section = ".text.entry.s")]
 extern "C" fn _start_s() -> ! {
     naked_asm!(
         "csrw sie, zero",
+        "li t0, {harts}",
+        "1: bgeu a0, t0, 1b",
         "la sp, __stacks + 0x4000",
+        "slli t0, a0, 14",
+        "add sp, sp, t0",
         "la t0, __bss_start",
         "la t1, __bss_end",
         "2: bgeu t0, t1, 3f",
@@ -70,6 +74,7 @@ extern "C" fn _start_s() -> ! {
         "addi t0, t0, 8",
         "j 2b",
         "3: j {main}",
+        harts = const MAX_HARTS,
         main = sym main_s,
     )
 }

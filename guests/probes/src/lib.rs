@@ -8,6 +8,7 @@
 //!   access    snippets: one load or store, one instruction made on the fly
 //!   paging    Sv39 tables, frames they are made of
 //!   csr, insn CSR access, instruction encodings
+//!   smp, sbi  other harts, calls to a firmware
 //!   dev       the devices of the `virt` machine
 //!   report    `name: check = value` lines, pass or fail
 //! ```
@@ -25,6 +26,7 @@ pub mod insn;
 pub mod paging;
 pub mod report;
 pub mod rng;
+pub mod sbi;
 pub mod smp;
 pub mod trap;
 
