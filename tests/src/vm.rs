@@ -19,6 +19,9 @@ use crate::image::Scratch;
 /// How long a test waits for things that take seconds on an idle machine.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// How long the tool may take to end a machine.
+const GRACE: Duration = Duration::from_secs(10);
+
 /// A running machine; it ends with this value.
 pub struct Vm {
     child: Child,
@@ -199,6 +202,11 @@ fn read_json(path: &Path) -> Option<Value> {
 
 impl Drop for Vm {
     fn drop(&mut self) {
+        // The tool removes its files when it is asked to end.
+        if let Ok(None) = self.child.try_wait() {
+            self.interrupt();
+            self.messages.wait_closed(GRACE);
+        }
         let _ = killpg(self.group, Signal::SIGKILL);
         let _ = self.child.wait();
         if thread::panicking() {
