@@ -1,6 +1,8 @@
 //! Page faults: shadow fills, device registers, and the loads and stores that
 //! the VMM performs for the guest.
 
+use spin::mutex::spin::SpinMutexGuard;
+
 use super::Host;
 use super::exit::inject;
 use super::hart::Hart;
@@ -8,7 +10,7 @@ use super::seat::Seat;
 use crate::addr::{Access, Gpa, Gva, PAGE_SIZE};
 use crate::bus::{self, AccessFault, Width};
 use crate::decode::{self, AmoOp, MemKind, MemOp};
-use crate::mmu::shadow::Outcome;
+use crate::mmu::shadow::{Outcome, Shadow};
 use crate::mmu::space::View;
 use crate::mmu::walk::WalkFault;
 use crate::stats::{DeviceAccess, Did};
@@ -20,6 +22,8 @@ enum Failed {
     Page(Gva),
     /// There is nothing that could be accessed.
     Access(Gva),
+    /// The shadow was emptied meanwhile: the guest tries again.
+    Again,
 }
 
 impl From<AccessFault> for WalkFault {
@@ -31,9 +35,13 @@ impl From<AccessFault> for WalkFault {
 impl Seat {
     /// Asks the shadow about a fault.
     #[inline(always)]
-    pub(super) fn shadow_fault(&mut self, gva: Gva, access: Access) -> Outcome {
-        let (mut shadow, peers) = (self.guest.shadow.lock(), self.peers());
-        shadow.fault(&self.guest.ram, self.space, gva, access, peers)
+    pub(super) fn shadow_fault(
+        &mut self,
+        mut shadow: SpinMutexGuard<'_, Shadow>,
+        gva: Gva,
+        access: Access,
+    ) -> Outcome {
+        shadow.fault(&self.guest.ram, self.space, gva, access, self.peers())
     }
 }
 
@@ -58,8 +66,8 @@ impl<H: Host> Hart<H> {
         if access != Access::Execute && seat.space.view.contains(View::FETCH_ONLY) {
             return self.emulate(n, seat);
         }
-        let outcome = seat.shadow_fault(gva, access);
-        match outcome {
+        let Some(shadow) = seat.shadow() else { return Did::Retry };
+        match seat.shadow_fault(shadow, gva, access) {
             Outcome::Mapped { target, flush } => {
                 if flush {
                     seat.flush(&mut self.host);
@@ -103,7 +111,7 @@ impl<H: Host> Hart<H> {
             return Some(gpa);
         }
         let guest = seat.guest;
-        let shadow = guest.shadow.lock();
+        let shadow = seat.shadow()?;
         let gpa = match shadow.fetch_address(&guest.ram, seat.root, pc) {
             Some(gpa) => gpa,
             None => shadow.translate_gva(&guest.ram, seat.space, pc, Access::Execute).ok()?,
@@ -141,6 +149,9 @@ impl<H: Host> Hart<H> {
         op: MemOp,
         gpa: Gpa,
     ) -> Result<Did, AccessFault> {
+        if needs_fp(&op) && !seat.cpu.csr.fp_enabled() {
+            return Ok(Did::Retry);
+        }
         let at = bus::find(gpa, op.width);
         let (region, _) = at;
         let mut access =
@@ -176,6 +187,7 @@ impl<H: Host> Hart<H> {
         let address = self.address(seat, &op);
         match self.memory_op(n, seat, op, address) {
             Ok(did) => did,
+            Err(Failed::Again) => Did::Retry,
             Err(Failed::Page(at)) => inject(seat, page_fault(op.access()), at.0),
             Err(Failed::Access(at)) => inject(seat, access_fault(op.access()), at.0),
         }
@@ -185,6 +197,9 @@ impl<H: Host> Hart<H> {
         let gpa = self.data_address(seat, gva, op.access())?;
         if seat.guest.ram.hpa(gpa, 1).is_none() {
             return self.device_op(n, seat, op, gpa).map_err(|_| Failed::Access(gva));
+        }
+        if needs_fp(&op) && !seat.cpu.csr.fp_enabled() {
+            return Ok(Did::Retry);
         }
         match op.kind {
             MemKind::Load { rd, .. } => {
@@ -214,7 +229,7 @@ impl<H: Host> Hart<H> {
 
     /// Translates a data address by the guest's tables.
     fn data_address(&self, seat: &Seat, gva: Gva, access: Access) -> Result<Gpa, Failed> {
-        let shadow = seat.guest.shadow.lock();
+        let shadow = seat.shadow().ok_or(Failed::Again)?;
         shadow.translate_gva(&seat.guest.ram, seat.data_space(), gva, access).map_err(|fault| {
             match fault {
                 WalkFault::Page => Failed::Page(gva),
@@ -331,6 +346,13 @@ fn modify(seat: &Seat, gpa: Gpa, width: Width, amo: AmoOp, operand: u64) -> Opti
 fn set_x(seat: &mut Seat, rd: usize, value: u64) {
     seat.cpu.ctx.x[rd] = value;
     seat.cpu.ctx.x[0] = 0;
+}
+
+/// Whether `op` uses a floating-point register. It trapped with FS on; with
+/// FS off it is another hart's writing that took the place of what trapped,
+/// and the guest has to find out by itself that it is illegal.
+fn needs_fp(op: &MemOp) -> bool {
+    matches!(op.kind, MemKind::FpLoad { .. } | MemKind::FpStore { .. })
 }
 
 #[inline]

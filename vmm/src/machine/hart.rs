@@ -11,6 +11,9 @@ use super::{External, FpRegisters, Host, Machine, Power, Trap};
 use crate::stats::Did;
 use crate::vcpu::{Effects, status};
 
+#[cfg(test)]
+mod tests;
+
 /// Time slice when several vCPUs want the same hart, in ticks: 10 ms.
 const SLICE: u64 = 100_000;
 
@@ -24,6 +27,8 @@ pub(super) struct Hart<H> {
     fp_owner: Option<usize>,
     /// The seat that ran last.
     current: usize,
+    /// The seat whose state is in the hart's registers.
+    arrived: Option<usize>,
     /// When the hart has to look at its other seats: end of the time slice,
     /// or the first of their deadlines.
     others: u64,
@@ -37,18 +42,8 @@ pub(super) struct Hart<H> {
 pub fn run<H: Host>(machine: &'static Machine, host: H) -> ! {
     let mut seats: Vec<Seat> = machine.seats(host.hart());
     let mut hart = Hart::new(machine, host, seats.len());
-    let mut last = None;
     loop {
-        hart.wake(&mut seats);
-        match hart.next(&seats).and_then(|n| seats.get_mut(n).map(|seat| (n, seat))) {
-            Some((n, seat)) => {
-                if last.replace(n) != Some(n) {
-                    hart.arrive(n, seat);
-                }
-                hart.turn(n, seat);
-            }
-            None => hart.idle(),
-        }
+        hart.round(&mut seats);
     }
 }
 
@@ -56,7 +51,22 @@ impl<H: Host> Hart<H> {
     fn new(machine: &'static Machine, host: H, seats: usize) -> Self {
         let fp = (0..seats).map(|_| FpRegisters::default()).collect();
         let (others, timer) = (u64::MAX, 0);
-        Self { host, machine, fp, fp_owner: None, current: 0, others, kicked: false, timer }
+        let (fp_owner, arrived) = (None, None);
+        Self { host, machine, fp, fp_owner, current: 0, arrived, others, kicked: false, timer }
+    }
+
+    /// Gives the next seat its turn, or waits until there is one.
+    fn round(&mut self, seats: &mut [Seat]) {
+        self.wake(seats);
+        match self.next(seats).and_then(|n| seats.get_mut(n).map(|seat| (n, seat))) {
+            Some((n, seat)) => {
+                if self.arrived.replace(n) != Some(n) {
+                    self.arrive(n, seat);
+                }
+                self.turn(n, seat);
+            }
+            None => self.idle(),
+        }
     }
 
     /// Ends the waiting of those whose time, or interrupt, has come.
@@ -189,7 +199,8 @@ impl<H: Host> Hart<H> {
             seat.guest.park(seat, &self.host, self.machine);
             return false;
         }
-        if attention.contains(Attention::START) {
+        // Started by a vCPU that does not know yet that the guest ends: no.
+        if attention.contains(Attention::START) && seat.guest.power() == Power::On {
             seat.start();
         }
         seat.look(&mut self.host, attention);
@@ -217,13 +228,17 @@ impl<H: Host> Hart<H> {
         self.fp_owner == Some(n)
     }
 
-    /// Accesses the seat's floating-point register `index` from outside.
+    /// Accesses the seat's floating-point registers from outside; `None` while
+    /// the guest has them switched off: the hart's are somebody else's then.
     pub(super) fn with_fp<R>(
         &mut self,
         n: usize,
         seat: &Seat,
         f: impl FnOnce(&mut FpRegisters) -> R,
     ) -> Option<R> {
+        if !seat.cpu.csr.fp_enabled() {
+            return None;
+        }
         self.adopt_fp(n, seat);
         let registers = self.fp.get_mut(n)?;
         self.host.save_fp(registers);

@@ -24,6 +24,8 @@ bitflags! {
         const CLOCK = 1 << 5;
         /// The vCPU is to start (HSM, or after a reset).
         const START = 1 << 6;
+        /// The shadow is being emptied: all roots are void.
+        const ROOTS = 1 << 7;
     }
 }
 
@@ -74,8 +76,10 @@ impl Link {
         }
     }
 
-    /// Puts the vCPU to its state before the guest boots.
+    /// Puts the vCPU to its state before the guest boots. What was asked of
+    /// it in its last life is forgotten.
     pub(super) fn reset(&self) {
+        self.attention.store(0, Ordering::Relaxed);
         self.lines.store(0, Ordering::Relaxed);
         self.mtimecmp.store(u64::MAX, Ordering::Relaxed);
         self.set_state(HartState::Stopped);

@@ -21,6 +21,8 @@ mod boot;
 mod console;
 mod devices;
 mod exit;
+#[cfg(test)]
+mod fake;
 mod firmware;
 mod guest;
 mod hart;

@@ -3,12 +3,14 @@
 
 use core::sync::atomic::Ordering;
 
+use spin::mutex::spin::SpinMutexGuard;
+
 use super::guest::Guest;
 use super::link::{Attention, HartState, Link};
 use super::lookaside::Lookaside;
 use super::{Host, Machine};
 use crate::addr::{Gpa, Hpa};
-use crate::mmu::shadow::Peers;
+use crate::mmu::shadow::{Peers, Shadow};
 use crate::mmu::space::Space;
 use crate::stats::Stats;
 use crate::vcpu::{Context, Effects, Env, Mode, Vcpu, status};
@@ -283,11 +285,13 @@ impl Seat {
     fn find_root<H: Host>(&mut self, host: &mut H) -> Hpa {
         loop {
             let mut shadow = self.guest.shadow.lock();
+            if shadow.generation() != self.generation {
+                self.forget_roots(shadow.generation());
+            }
             if let Some(pmp) = self.pmp.or_else(|| shadow.intern(self.cpu.csr.pmp.rules())) {
                 self.pmp = Some(pmp);
                 self.space = self.fetch_space(pmp);
                 if let Some(root) = shadow.root(self.space) {
-                    self.generation = shadow.generation();
                     if let Some(slot) = self.known.get_mut(known_index(self.space)) {
                         *slot = Some((self.space, root));
                     }
@@ -299,15 +303,25 @@ impl Seat {
         }
     }
 
+    /// The shadow, if it is the one that this vCPU's root belongs to. Else
+    /// it was emptied since the guest was left, and a fault says nothing.
+    #[inline]
+    pub(super) fn shadow(&self) -> Option<SpinMutexGuard<'static, Shadow>> {
+        let shadow = self.guest.shadow.lock();
+        (shadow.generation() == self.generation).then_some(shadow)
+    }
+
     /// Empties the guest's shadow; afterwards the root is found anew.
+    ///
+    /// Invariant **no-void-root**: no hart runs on a root of an earlier
+    /// generation. Whoever has not claimed its entry finds ROOTS, and waits
+    /// for the shadow's lock; whoever has, is expelled.
     pub(super) fn zap<H: Host>(&mut self, host: &mut H) {
         let mut shadow = self.guest.shadow.lock();
-        // From here on no vCPU enters the guest: each sees the new epoch,
-        // and wants the shadow's lock.
-        self.guest.epoch.fetch_add(1, Ordering::SeqCst);
-        for (_, link) in self.guest.links.iter().enumerate().filter(|(n, _)| *n != self.index) {
-            link.expel(host);
-        }
+        let others = || self.guest.links.iter().enumerate().filter(|(n, _)| *n != self.index);
+        others().for_each(|(_, link)| link.remind(Attention::ROOTS));
+        core::sync::atomic::fence(Ordering::SeqCst);
+        others().for_each(|(_, link)| link.expel(host));
         shadow.zap(&self.guest.ram);
         self.guest.generation.store(shadow.generation(), Ordering::Release);
         self.forget_roots(shadow.generation());
@@ -327,6 +341,12 @@ impl Seat {
     pub(super) fn look<H: Host>(&mut self, host: &mut H, attention: Attention) {
         if attention.contains(Attention::SOFT) {
             self.cpu.csr.set_supervisor_soft(true);
+        }
+        if attention.contains(Attention::ROOTS) {
+            let generation = self.guest.shadow.lock().generation();
+            if generation != self.generation {
+                self.forget_roots(generation);
+            }
         }
         if attention.contains(Attention::FENCE) {
             self.fence(host);

@@ -91,7 +91,10 @@ fn data_fault<H: Host>(host: &mut H, seat: &mut Seat, gva: Gva, access: Access) 
 /// that ends at a device needs the guest's registers.
 #[inline(never)]
 fn page_fault<H: Host>(host: &mut H, seat: &mut Seat, gva: Gva, access: Access) -> Option<Effects> {
-    let did = match seat.shadow_fault(gva, access) {
+    // This hart counts as in the guest, and who empties the shadow waits,
+    // with the lock in hand, until it is not: so no waiting for the lock.
+    let shadow = seat.guest.shadow.try_lock()?;
+    let did = match seat.shadow_fault(shadow, gva, access) {
         Outcome::Mapped { target, flush } => {
             if flush {
                 seat.flush(host);

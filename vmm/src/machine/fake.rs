@@ -1,0 +1,207 @@
+//! A machine for tests: harts that do as a script says, and guests in plain
+//! memory.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use super::short::{Short, short_exception, short_instruction};
+use super::{External, FpRegisters, Host, Machine, Resources, Seat, Trap, build};
+use crate::addr::Hpa;
+use crate::bundle::{Boot, Config, Extent, Guest};
+use crate::bus::RAM_BASE;
+use crate::mem::GuestRam;
+use crate::vcpu::{Context, Env, status};
+
+/// RAM of each guest.
+pub(super) const RAM: u64 = 2 << 20;
+const INTERRUPT: u64 = 1 << 63;
+const ILLEGAL: u64 = 2;
+pub(super) const LOAD_FAULT: u64 = 13;
+/// The guest waits.
+pub(super) const WFI: Trap = Trap { cause: ILLEGAL, value: 0x1050_0073 };
+
+/// What a guest does until it traps.
+type Script = Box<dyn FnMut(&mut Context) -> Trap + Send>;
+
+/// What the harts of one machine share.
+#[derive(Clone)]
+pub(super) struct Board {
+    kicks: Arc<[AtomicBool]>,
+    clock: Arc<AtomicU64>,
+}
+
+impl Board {
+    pub(super) fn new(harts: usize) -> Self {
+        let kicks = (0..harts).map(|_| AtomicBool::new(false)).collect();
+        Self { kicks, clock: Arc::new(AtomicU64::new(1000)) }
+    }
+
+    pub(super) fn now(&self) -> u64 {
+        self.clock.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn pass(&self, ticks: u64) {
+        self.clock.fetch_add(ticks, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_kicked(&self, hart: usize) -> bool {
+        self.kicks[hart].load(Ordering::SeqCst)
+    }
+}
+
+/// A hart whose guests do as the script says, unless an interrupt comes.
+pub(super) struct FakeHost {
+    hart: usize,
+    pub(super) board: Board,
+    script: Script,
+    timer: u64,
+    /// The floating-point registers of the hart.
+    pub(super) fp: FpRegisters,
+    fs: u64,
+    /// Called when a root comes into force.
+    pub(super) on_root: Box<dyn FnMut() + Send>,
+}
+
+impl FakeHost {
+    pub(super) fn new(
+        hart: usize,
+        board: &Board,
+        script: impl FnMut(&mut Context) -> Trap + Send + 'static,
+    ) -> Self {
+        Self {
+            hart,
+            board: board.clone(),
+            script: Box::new(script),
+            timer: 0,
+            fp: FpRegisters::default(),
+            fs: 0,
+            on_root: Box::new(|| ()),
+        }
+    }
+}
+
+impl Env for FakeHost {
+    fn time(&self) -> u64 {
+        self.board.now()
+    }
+
+    fn cycle(&self) -> u64 {
+        0
+    }
+
+    fn instret(&self) -> u64 {
+        0
+    }
+
+    fn fp_dirty(&self) -> bool {
+        self.fs == status::FS
+    }
+}
+
+impl Host for FakeHost {
+    fn hart(&self) -> usize {
+        self.hart
+    }
+
+    fn enter(&mut self, seat: &mut Seat) -> Trap {
+        loop {
+            if self.board.is_kicked(self.hart) {
+                return Trap { cause: INTERRUPT | 3, value: 0 };
+            }
+            if self.time() >= self.timer {
+                return Trap { cause: INTERRUPT | 7, value: 0 };
+            }
+            let trap = (self.script)(seat.context());
+            let short = match trap.cause {
+                ILLEGAL => short_instruction(self, seat, trap.value),
+                _ => short_exception(self, seat, trap),
+            };
+            match short {
+                Short::Resume => {}
+                Short::Settle => return Trap::HANDLED,
+                Short::Unhandled => return trap,
+            }
+        }
+    }
+
+    fn set_root(&mut self, _: Hpa) {
+        (self.on_root)();
+    }
+
+    fn flush(&mut self) {}
+
+    fn fence_i(&mut self) {}
+
+    fn set_fp(&mut self, fs: u64) {
+        self.fs = fs;
+    }
+
+    fn save_fp(&mut self, registers: &mut FpRegisters) {
+        registers.clone_from(&self.fp);
+    }
+
+    fn load_fp(&mut self, registers: &FpRegisters) {
+        self.fp.clone_from(registers);
+    }
+
+    fn set_counters(&mut self, _: u32) {}
+
+    fn set_timer(&mut self, deadline: u64) {
+        self.timer = deadline;
+    }
+
+    fn kick(&self, hart: usize) {
+        self.board.kicks[hart].store(true, Ordering::SeqCst);
+    }
+
+    fn clear_kick(&mut self) {
+        self.board.kicks[self.hart].store(false, Ordering::SeqCst);
+    }
+
+    fn wait(&mut self) {
+        self.board.pass(1);
+    }
+
+    fn external(&mut self) -> Option<External> {
+        None
+    }
+
+    fn read_console(&mut self) -> Option<u8> {
+        None
+    }
+
+    fn write_console(&self, _: &[u8]) {}
+
+    fn write_log(&self, _: &str) {}
+
+    fn exit(&self, status: u16) -> ! {
+        panic!("the machine ends with {status}")
+    }
+}
+
+/// A machine with one guest for each number of vCPUs, all of which boot in
+/// `boot` mode at the base of RAM (vM), or 2 MiB above (vS).
+pub(super) fn machine(cpus: &[u32], boot: Boot, harts: usize) -> &'static Machine {
+    let guest = |(number, cpus): (usize, &u32)| Guest {
+        name: alloc::format!("g{number}"),
+        memory: 3 * RAM,
+        cpus: *cpus,
+        boot,
+        kernel: Extent { offset: 0, len: 4 },
+        ..Guest::default()
+    };
+    let guests = cpus.iter().enumerate().map(guest).collect();
+    let config = Config { guests, ..Config::default() };
+    let mut resources = Resources {
+        harts,
+        bundle: &[0x73, 0, 0x50, 0x10],
+        ram: &mut |size| Some(GuestRam::leaked(RAM_BASE, size)),
+        bytes: &mut |size| Some(Vec::leak(alloc::vec![0; crate::addr::to_usize(size)])),
+        disk: &mut |_| None,
+        has_log: false,
+    };
+    let machine = build(&config, &mut resources).unwrap_or_else(|error| panic!("{error}"));
+    Box::leak(Box::new(machine))
+}

@@ -1,0 +1,135 @@
+//! One hart, or two, with guests that do the worst.
+
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use super::*;
+use crate::bundle::Boot;
+use crate::bus::{RAM_BASE, UART};
+use crate::machine::Trap;
+use crate::machine::fake::{Board, FakeHost, LOAD_FAULT, WFI, machine};
+use crate::vcpu::Context;
+
+type FakeHart = Hart<FakeHost>;
+
+/// A hart of `machine` with its seats.
+fn hart(
+    machine: &'static Machine,
+    board: &Board,
+    number: usize,
+    script: impl FnMut(&mut Context) -> Trap + Send + 'static,
+) -> (FakeHart, Vec<Seat>) {
+    let host = FakeHost::new(number, board, script);
+    let seats = machine.seats(number);
+    (Hart::new(machine, host, seats.len()), seats)
+}
+
+/// Lets `seat` come as far as its next entry to the guest.
+fn prepare(hart: &mut FakeHart, n: usize, seat: &mut Seat) {
+    hart.arrive(n, seat);
+    while !seat.claim_entry::<true>() {
+        seat.left_guest::<true>();
+        assert!(hart.settle(n, seat));
+    }
+    seat.left_guest::<true>();
+}
+
+/// An `fld` that takes the place of the load that trapped must not reach the
+/// registers of the other guest, which are in the hart.
+#[test]
+fn registers_of_another_guest_are_out_of_reach() {
+    let machine = machine(&[1, 1], Boot::Machine, 1);
+    let (mut hart, mut seats) = hart(machine, &Board::new(1), 0, |_| unreachable!());
+    machine.start(&hart.host);
+    hart.next(&seats);
+    let [victim, attacker] = &mut seats[..] else { panic!("two seats") };
+    prepare(&mut hart, 0, victim);
+    prepare(&mut hart, 1, attacker);
+    victim.cpu.csr.mstatus |= status::FS;
+    hart.adopt_fp(0, victim);
+    hart.host.fp.f = [0x5ec2e7; 32];
+    // fld f0, 0(a0); fsd f0, 0(a0)
+    for inst in [0x0005_3007, 0x0005_3027] {
+        attacker.guest.ram.store_u32(RAM_BASE, inst).unwrap();
+        attacker.cpu.ctx.pc = RAM_BASE.0;
+        attacker.cpu.ctx.x[10] = UART.base.0;
+        let trap = Trap { cause: LOAD_FAULT, value: UART.base.0 };
+        assert_eq!(hart.handle(1, attacker, trap), Did::Retry);
+        assert_eq!((attacker.cpu.ctx.pc, hart.fp[1].f), (RAM_BASE.0, [0; 32]));
+    }
+    assert!(hart.with_fp(1, attacker, |_| ()).is_none());
+    assert_eq!(hart.host.fp.f, [0x5ec2e7; 32]);
+}
+
+/// A vCPU that has left for the reset cannot be called back by one that does
+/// not know of it yet.
+#[test]
+fn nobody_starts_again_before_the_reset() {
+    let (machine, board) = (machine(&[2], Boot::Machine, 2), Board::new(2));
+    let (mut one, mut ones) = hart(machine, &board, 0, |_| unreachable!());
+    let (mut two, mut twos) = hart(machine, &board, 1, |_| unreachable!());
+    machine.start(&one.host);
+    let guest = &machine.guests[0];
+    let (first, second) = (&mut ones[0], &mut twos[0]);
+    assert!(one.attend(first) && two.attend(second));
+    guest.end(&one.host, Power::Reset, 0);
+    assert!(!one.attend(first));
+    assert!(guest.start(&two.host, first.link, [0x1234, 0]));
+    assert!(!one.attend(first));
+    assert!(!two.attend(second));
+    assert_eq!(guest.power(), Power::On);
+    assert!(one.attend(first) && two.attend(second));
+    assert_eq!((first.cpu.ctx.pc, second.cpu.ctx.pc), (RAM_BASE.0, RAM_BASE.0));
+}
+
+/// Two real threads: one empties the shadow all the time, the other one runs
+/// in the guest, on a root that must be of the shadow as it is.
+#[test]
+fn nobody_runs_on_a_void_root() {
+    let (machine, board) = (machine(&[2], Boot::Machine, 2), Board::new(2));
+    let guest = &machine.guests[0];
+    let (stop, found) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let entries = Arc::new(AtomicU64::new(0));
+    let script = {
+        let (board, stop, found, mut at) = (board.clone(), stop.clone(), found.clone(), 0u64);
+        let entries = entries.clone();
+        move |_: &mut Context| {
+            entries.fetch_add(1, Ordering::Relaxed);
+            for _ in 0..20 {
+                let now = guest.generation.load(Ordering::SeqCst);
+                assert_eq!(now, found.load(Ordering::Relaxed), "a void root is in force");
+                if board.is_kicked(1) {
+                    break;
+                }
+            }
+            at = (at + 0x1000) % (1 << 20);
+            match stop.load(Ordering::Relaxed) {
+                true => WFI,
+                false => Trap { cause: LOAD_FAULT, value: RAM_BASE.0 + at },
+            }
+        }
+    };
+    let (mut runner, mut seats) = hart(machine, &board, 1, script);
+    runner.host.on_root = {
+        let found = found.clone();
+        Box::new(move || found.store(guest.generation.load(Ordering::SeqCst), Ordering::Relaxed))
+    };
+    let (mut zapper, mut zappers) = hart(machine, &board, 0, |_| unreachable!());
+    machine.start(&zapper.host);
+    zapper.next(&zappers);
+    let running = std::thread::spawn({
+        let stop = stop.clone();
+        move || {
+            while !stop.load(Ordering::Relaxed) {
+                runner.round(&mut seats);
+            }
+        }
+    });
+    while entries.load(Ordering::Relaxed) < 5_000 && !running.is_finished() {
+        zapper.host.clear_kick();
+        zappers[0].zap(&mut zapper.host);
+        prepare(&mut zapper, 0, &mut zappers[0]);
+    }
+    stop.store(true, Ordering::Relaxed);
+    running.join().unwrap();
+}
