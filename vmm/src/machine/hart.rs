@@ -16,6 +16,10 @@ mod tests;
 
 /// Time slice when several vCPUs want the same hart, in ticks: 10 ms.
 const SLICE: u64 = 100_000;
+/// A turn that another vCPU's interrupt ends has lasted as long as this, in
+/// ticks: 0.1 ms. So one that is interrupted all the time takes no more than
+/// its share of the hart.
+const SHORTEST: u64 = 1_000;
 
 /// One hart with the vCPUs that it runs.
 pub(super) struct Hart<H> {
@@ -32,8 +36,8 @@ pub(super) struct Hart<H> {
     /// When the hart has to look at its other seats: end of the time slice,
     /// or the first of their deadlines.
     others: u64,
-    /// A kick has come that may be for another seat.
-    kicked: bool,
+    /// When the hart may do so at the earliest.
+    earliest: u64,
     /// The deadline that the real timer is set to.
     timer: u64,
 }
@@ -52,7 +56,7 @@ impl<H: Host> Hart<H> {
         let fp = (0..seats).map(|_| FpRegisters::default()).collect();
         let (others, timer) = (u64::MAX, 0);
         let (fp_owner, arrived) = (None, None);
-        Self { host, machine, fp, fp_owner, current: 0, arrived, others, kicked: false, timer }
+        Self { host, machine, fp, fp_owner, current: 0, arrived, others, earliest: 0, timer }
     }
 
     /// Gives the next seat its turn, or waits until there is one.
@@ -82,16 +86,22 @@ impl<H: Host> Hart<H> {
         let runnable = |n: &usize| seats.get(*n).is_some_and(Seat::is_runnable);
         let next = (self.current + 1..seats.len()).chain(0..=self.current).find(runnable);
         let others = |n: &usize| Some(*n) != next;
+        let now = self.host.time();
         let deadlines = seats.iter().enumerate().filter(|(n, _)| others(n));
-        self.others = deadlines.map(|(_, seat)| seat.deadline()).min().unwrap_or(u64::MAX);
+        self.others = deadlines.map(|(_, seat)| seat.deadline(now)).min().unwrap_or(u64::MAX);
         if (0..seats.len()).filter(others).any(|n| runnable(&n)) {
-            self.others = self.others.min(self.host.time() + SLICE);
+            self.others = self.others.min(now + SLICE);
         }
-        self.kicked = false;
-        self.current = next.unwrap_or(self.current);
-        let own = next.and_then(|n| seats.get(n)).map_or(u64::MAX, Seat::deadline);
+        let Some(next) = next else {
+            self.set_timer(self.others);
+            return None;
+        };
+        self.earliest = now + SHORTEST;
+        self.others = self.others.max(self.earliest);
+        self.current = next;
+        let own = seats.get(next).map_or(u64::MAX, |seat| seat.deadline(now));
         self.set_timer(self.others.min(own));
-        next
+        Some(next)
     }
 
     /// Waits for an interrupt, and sees to it.
@@ -159,7 +169,7 @@ impl<H: Host> Hart<H> {
         let due = core::mem::take(&mut seat.todo);
         if due.contains(Effects::TIMER) {
             seat.refresh_lines(&self.host);
-            self.set_timer(seat.deadline().min(self.others));
+            self.set_timer(seat.deadline(self.host.time()).min(self.others));
         }
         if due.contains(Effects::INTERRUPTS)
             && let Some(interrupt) = seat.cpu.pending_interrupt()
@@ -187,7 +197,7 @@ impl<H: Host> Hart<H> {
             self.adopt_counters(seat);
         }
         seat.waiting &= !seat.cpu.wakes();
-        !seat.waiting && !self.kicked && self.host.time() < self.others
+        !seat.waiting && self.host.time() < self.others
     }
 
     /// Sees to what others asked of this vCPU; `false` if it is to stop.
@@ -275,7 +285,11 @@ impl<H: Host> Hart<H> {
             }
             3 => {
                 self.host.clear_kick();
-                self.kicked = self.fp.len() > 1;
+                if self.fp.len() > 1 {
+                    // It may be for another seat.
+                    self.others = self.others.min(self.earliest);
+                    seat.todo |= Effects::TIMER;
+                }
                 seat.todo |= Effects::INTERRUPTS;
                 Did::HostKick
             }

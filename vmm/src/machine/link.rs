@@ -86,10 +86,15 @@ impl Link {
     }
 
     /// Asks the vCPU to look at `what`, from outside of its own turn.
+    ///
+    /// The hart is interrupted once for each bit until the vCPU has looked:
+    /// a flood of requests costs only the one who makes it.
     #[inline]
     pub(super) fn notify<H: Host>(&self, host: &H, what: Attention) {
-        self.remind(what);
-        host.kick(self.hart.load(Ordering::Relaxed));
+        let before = self.attention.fetch_or(what.bits(), Ordering::AcqRel);
+        if !Attention::from_bits_retain(before).contains(what) {
+            host.kick(self.hart.load(Ordering::Relaxed));
+        }
     }
 
     /// Asks the vCPU to look at `what` when its turn goes on.

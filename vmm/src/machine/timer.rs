@@ -23,9 +23,9 @@ impl Seat {
         }
     }
 
-    /// When the next line of this vCPU will rise, in real ticks; a line that
-    /// is up needs no interrupt.
-    pub(super) fn deadline(&self) -> u64 {
+    /// When the next line of this vCPU will rise, in real ticks, `now` being
+    /// the real time; a line that is up needs no interrupt.
+    pub(super) fn deadline(&self, now: u64) -> u64 {
         let lines = self.cpu.csr.lines();
         let waits = |timer: Interrupt| lines & timer.bit() == 0;
         let machine = self.link.mtimecmp.load(Ordering::Relaxed);
@@ -33,7 +33,8 @@ impl Seat {
         let supervisor = self.cpu.csr.timer_deadline();
         let supervisor = supervisor.filter(|_| waits(Interrupt::SupervisorTimer));
         let next = machine.into_iter().chain(supervisor).filter(|at| *at != u64::MAX).min();
-        let offset = self.guest.clock_offset.load(Ordering::Relaxed);
-        next.map_or(u64::MAX, |at| at.saturating_sub(offset))
+        // The guest's clock may be ahead or behind; what is left is the same.
+        let guest_now = now.wrapping_add(self.guest.clock_offset.load(Ordering::Relaxed));
+        next.map_or(u64::MAX, |at| now.saturating_add(at.saturating_sub(guest_now)))
     }
 }

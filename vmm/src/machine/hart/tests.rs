@@ -1,14 +1,18 @@
 //! One hart, or two, with guests that do the worst.
 
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use super::*;
 use crate::bundle::Boot;
 use crate::bus::{RAM_BASE, UART};
 use crate::machine::Trap;
 use crate::machine::fake::{Board, FakeHost, LOAD_FAULT, WFI, machine};
-use crate::vcpu::Context;
+use crate::vcpu::{Context, Interrupt};
+
+/// `csrr zero, mscratch`
+const NOTHING: Trap = Trap { cause: 2, value: 0x3400_2073 };
+const BREAKPOINT: Trap = Trap { cause: 3, value: 0 };
 
 type FakeHart = Hart<FakeHost>;
 
@@ -59,6 +63,97 @@ fn registers_of_another_guest_are_out_of_reach() {
     }
     assert!(hart.with_fp(1, attacker, |_| ()).is_none());
     assert_eq!(hart.host.fp.f, [0x5ec2e7; 32]);
+}
+
+/// Ticks that the first of two guests on a hart runs, and entries of the
+/// second one, which sets its timer to `again` of the time whenever it runs,
+/// and waits.
+fn shared_hart(
+    rounds: u64,
+    setup: impl FnOnce(&Machine),
+    again: impl Fn(u64) -> u64 + Send + 'static,
+) -> (u64, u64) {
+    const STEP: u64 = 10;
+    let (machine, board) = (machine(&[1, 1], Boot::Machine, 1), Board::new(1));
+    let (ran, entries) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let attacker = Arc::new(AtomicUsize::new(0));
+    let script = {
+        let (board, ran, entries, attacker) =
+            (board.clone(), ran.clone(), entries.clone(), attacker.clone());
+        move |context: &mut Context| {
+            board.pass(STEP);
+            if core::ptr::from_mut(context).addr() == attacker.load(Ordering::Relaxed) {
+                if entries.fetch_add(1, Ordering::Relaxed) % 2 == 1 {
+                    return WFI;
+                }
+                let link = &machine.guests[1].links[0];
+                link.mtimecmp.store(again(board.now()), Ordering::Relaxed);
+                link.remind(Attention::LINES);
+                return BREAKPOINT;
+            }
+            ran.fetch_add(STEP, Ordering::Relaxed);
+            NOTHING
+        }
+    };
+    let (mut hart, mut seats) = hart(machine, &board, 0, script);
+    attacker.store(core::ptr::from_ref(&seats[1].cpu.ctx).addr(), Ordering::Relaxed);
+    machine.start(&hart.host);
+    for seat in &mut seats {
+        seat.link.take_attention();
+        seat.start();
+    }
+    seats[1].cpu.csr.mie = Interrupt::MachineTimer.bit();
+    setup(machine);
+    (0..rounds).for_each(|_| hart.round(&mut seats));
+    (ran.load(Ordering::Relaxed), entries.load(Ordering::Relaxed))
+}
+
+#[test]
+fn a_clock_that_is_set_back_does_not_keep_the_hart() {
+    let back = |machine: &Machine| {
+        machine.guests[1].clock_offset.store(0u64.wrapping_sub(1000), Ordering::Relaxed);
+        machine.guests[1].links[0].mtimecmp.store(50_000, Ordering::Relaxed);
+    };
+    let (ran, entries) = shared_hart(3, back, |now| now + 100_000);
+    assert!(ran >= 49_000 && entries >= 1, "{ran} ticks, {entries} entries");
+}
+
+#[test]
+fn timers_that_follow_each_other_leave_the_neighbour_its_turn() {
+    let (ran, entries) = shared_hart(200, |_| (), |now| now + 25);
+    let (most, least) = (ran / SHORTEST * 3 + 3, ran / SHORTEST);
+    assert!(entries <= most && entries >= least, "{ran} ticks, {entries} entries");
+}
+
+/// As if a vCPU on another hart interrupted the waiting one all the time.
+#[test]
+fn a_flood_of_interrupts_leaves_the_neighbour_its_turn() {
+    let (machine, board) = (machine(&[1, 1], Boot::Machine, 1), Board::new(1));
+    let (other, ran) = (FakeHost::new(0, &board, |_| WFI), Arc::new(AtomicU64::new(0)));
+    let mut kicks = 0u64;
+    let script = {
+        let (board, ran) = (board.clone(), ran.clone());
+        move |context: &mut Context| {
+            board.pass(10);
+            if context.x[5] == 1 {
+                return WFI;
+            }
+            ran.fetch_add(10, Ordering::Relaxed);
+            machine.guests[1].links[0].notify(&other, Attention::LINES);
+            kicks += u64::from(board.is_kicked(0));
+            assert!(kicks <= ran.load(Ordering::Relaxed) / SHORTEST + 1);
+            NOTHING
+        }
+    };
+    let (mut hart, mut seats) = hart(machine, &board, 0, script);
+    machine.start(&hart.host);
+    for seat in &mut seats {
+        seat.link.take_attention();
+        seat.start();
+    }
+    seats[1].cpu.ctx.x[5] = 1;
+    (0..100).for_each(|_| hart.round(&mut seats));
+    assert!(ran.load(Ordering::Relaxed) >= 40 * SHORTEST);
 }
 
 /// A vCPU that has left for the reset cannot be called back by one that does
