@@ -87,8 +87,9 @@ impl<H: Host> Hart<H> {
         }
     }
 
-    /// The instruction at pc, by the guest's own translation. When it cannot
-    /// be fetched any more the guest will find out by itself: `None`.
+    /// The four bytes at pc, of which a compressed instruction is the first
+    /// two, by the guest's own translation. When they cannot be fetched any
+    /// more the guest will find out by itself: `None`.
     #[inline]
     pub(super) fn fetch(&mut self, seat: &mut Seat) -> Option<u32> {
         let (ram, pc) = (&seat.guest.ram, Gva(seat.cpu.ctx.pc));
@@ -132,7 +133,8 @@ impl<H: Host> Hart<H> {
         let done = op.and_then(|op| self.device_op(n, seat, op, gpa).ok());
         match done {
             Some(did) => did,
-            None => inject(seat, access_fault(access), gva.0),
+            // An AMO is a store, whatever part of it the hardware missed.
+            None => inject(seat, access_fault(op.map_or(access, |op| op.access())), gva.0),
         }
     }
 

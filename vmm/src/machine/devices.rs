@@ -60,6 +60,26 @@ impl Devices {
         self.input.clear();
     }
 
+    /// Whether a disk may still access the guest's memory.
+    pub(super) fn busy(&self) -> bool {
+        self.slots.iter().flatten().any(|device| device.function().busy() != 0)
+    }
+
+    /// Whether a device has more to do than it did at once.
+    fn has_backlog(&self) -> bool {
+        self.slots.iter().flatten().any(|device| device.function().has_backlog())
+    }
+
+    /// Does the next part of it, with all that disks have completed.
+    fn serve_backlog(&mut self, ram: &GuestRam) {
+        for slot in 0..bus::VIRTIO_SLOTS {
+            if let Some(Some(device)) = self.slots.get_mut(usize::from(slot)) {
+                device.complete(ram);
+                self.carry(slot);
+            }
+        }
+    }
+
     /// Carries the interrupt of a slot to the PLIC.
     fn carry(&mut self, slot: u8) {
         let up = self.slots.get(usize::from(slot)).and_then(Option::as_ref);
@@ -163,6 +183,11 @@ impl Guest {
             let up = devices.plic.pending(context);
             self.set_lines(host, own, context / 2, (line.bit(), up));
         }
+        if devices.has_backlog()
+            && let Some(link) = self.links.get(own.unwrap_or(0))
+        {
+            link.notify(host, Attention::BACKLOG);
+        }
         result
     }
 
@@ -180,6 +205,11 @@ impl Guest {
 }
 
 impl Guest {
+    /// Goes on with what a device could not do at once.
+    pub(super) fn serve_backlog<H: Host>(&self, host: &H) {
+        self.with_devices(host, None, |devices| devices.serve_backlog(&self.ram));
+    }
+
     /// The real disk `disk` has completed requests; perhaps ours.
     pub(super) fn disk_is_ready<H: Host>(&self, host: &H, disk: usize) {
         let slot = self.disks.iter().find(|(real, _)| *real == disk).map(|(_, slot)| *slot);

@@ -92,7 +92,12 @@ impl<H: Host> Hart<H> {
     /// The instruction that trapped: from `mtval`, which may be zero.
     #[inline(always)]
     fn trapped_instruction(&mut self, seat: &mut Seat, value: u64) -> Option<u32> {
-        if value != 0 { Some(low_word(value)) } else { self.fetch(seat) }
+        if value != 0 {
+            return Some(low_word(value));
+        }
+        let inst = self.fetch(seat)?;
+        let compressed = decode::length(low_half(inst)) == 2;
+        Some(if compressed { low_half(inst).into() } else { inst })
     }
 
     /// Neither a privileged instruction nor allowed: an FP instruction while
@@ -129,6 +134,12 @@ impl<H: Host> Hart<H> {
 #[expect(clippy::cast_possible_truncation, reason = "an instruction has 32 bits")]
 pub(super) fn low_word(value: u64) -> u32 {
     value as u32
+}
+
+#[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "the first half of an instruction")]
+fn low_half(inst: u32) -> u16 {
+    inst as u16
 }
 
 /// Gives the guest an exception.

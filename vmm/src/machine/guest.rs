@@ -175,8 +175,17 @@ impl Guest {
     pub(super) fn park<H: Host>(&self, seat: &mut Seat, host: &H, machine: &Machine) {
         self.stats.lock().add(&core::mem::take(&mut seat.stats));
         seat.link.set_state(HartState::Stopped);
-        if self.parked.fetch_add(1, Ordering::AcqRel) + 1 < self.links.len() {
-            return;
+        if self.parked.fetch_add(1, Ordering::AcqRel) + 1 == self.links.len() {
+            self.finish(seat.link, host, machine);
+        }
+    }
+
+    /// All vCPUs have left, the one of `link` last: the guest ends, or starts
+    /// again. But not before the disks are done with its memory; until then,
+    /// the last vCPU comes back here in its turns.
+    pub(super) fn finish<H: Host>(&self, link: &Link, host: &H, machine: &Machine) {
+        if self.devices.lock().busy() {
+            return link.remind(Attention::ENDING);
         }
         if self.power() == Power::Reset && !self.is_in_loop(host.time()) {
             self.boot(host);

@@ -209,6 +209,13 @@ impl<H: Host> Hart<H> {
             seat.guest.park(seat, &self.host, self.machine);
             return false;
         }
+        if attention.contains(Attention::ENDING) {
+            seat.guest.finish(seat.link, &self.host, self.machine);
+            return false;
+        }
+        if attention.contains(Attention::BACKLOG) {
+            seat.guest.serve_backlog(&self.host);
+        }
         // Started by a vCPU that does not know yet that the guest ends: no.
         if attention.contains(Attention::START) && seat.guest.power() == Power::On {
             seat.start();

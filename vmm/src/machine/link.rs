@@ -24,6 +24,10 @@ bitflags! {
         const CLOCK = 1 << 5;
         /// The vCPU is to start (HSM, or after a reset).
         const START = 1 << 6;
+        /// A device has more requests than were served at once.
+        const BACKLOG = 1 << 7;
+        /// All vCPUs have left the guest: see whether it can end.
+        const ENDING = 1 << 8;
         /// The shadow is being emptied: all roots are void.
         const ROOTS = 1 << 7;
     }
