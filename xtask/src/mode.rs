@@ -10,7 +10,7 @@ pub enum Mode {
 }
 
 /// What demos and tests use unless told otherwise.
-pub const DEFAULT: Mode = Mode::Native;
+pub const DEFAULT: Mode = Mode::Guest;
 
 /// The mode to use: `TRAPEZE_MODE` (`guest` or `native`) overrides [`DEFAULT`].
 pub fn current() -> Mode {

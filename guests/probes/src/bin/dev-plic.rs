@@ -107,7 +107,7 @@ fn pending(p: &mut Probe) {
 }
 
 /// The source's line is taken down before completion: whether a line that
-/// stays up is pending again is the matter of `spec-plic`.
+/// stays up is pending again is the matter of `dev-plic-completion`.
 fn claims(p: &mut Probe) {
     plic::set_enabled(M, 1 << uart::IRQ);
     plic::set_priority(uart::IRQ, 1);
