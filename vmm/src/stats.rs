@@ -42,6 +42,8 @@ pub enum Did {
     HostKick,
     /// An interrupt of a real device.
     HostDevice,
+    /// The log port took a line.
+    HostLog,
     /// Gave the guest an interrupt; not an exit of its own.
     Interrupted(Interrupt),
     /// Let the guest try again.
@@ -64,7 +66,7 @@ pub struct DeviceAccess {
 }
 
 /// Kinds that have one counter, in the order of the report.
-const KINDS: [&str; 16] = [
+const KINDS: [&str; 17] = [
     "sret",
     "mret",
     "sfence.vma",
@@ -81,6 +83,7 @@ const KINDS: [&str; 16] = [
     "device interrupt",
     "interrupts injected",
     "retry",
+    "log port interrupt",
 ];
 
 const DEVICES: [&str; 6] = ["UART", "PLIC", "CLINT", "finisher", "RTC", "nothing"];
@@ -113,6 +116,7 @@ impl Did {
             Self::HostDevice => 13,
             Self::Interrupted(_) => 14,
             Self::Retry => 15,
+            Self::HostLog => 16,
         };
         CSRS + kind
     }

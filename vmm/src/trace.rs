@@ -34,7 +34,7 @@ impl Filter {
     /// Whether this exit is traced; counts it if so.
     pub fn admits(&self, did: Did) -> bool {
         let count = |left: u64| left.checked_sub(1);
-        self.causes.contains(kind(did))
+        self.causes.intersects(kind(did))
             && self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, count).is_ok()
     }
 }
@@ -55,6 +55,8 @@ fn kind(did: Did) -> Causes {
         Did::Sbi(..) => Causes::SBI,
         Did::HostTimer | Did::HostKick | Did::HostDevice | Did::Interrupted(_) => Causes::INTERRUPT,
         Did::Fp => Causes::FLOAT,
+        // A line about it would be the cause of the next one.
+        Did::HostLog => Causes::empty(),
     }
 }
 
@@ -119,6 +121,7 @@ impl Line<'_> {
             Did::HostTimer => f.write_str("host timer"),
             Did::HostKick => f.write_str("kick from another hart"),
             Did::HostDevice => f.write_str("host device"),
+            Did::HostLog => f.write_str("log port"),
             Did::Interrupted(i) => write!(f, "{} at {:#x}", i.name(), self.after.ctx.pc),
             Did::Retry => f.write_str("try again"),
         }
@@ -160,6 +163,11 @@ mod tests {
         let line = Line { guest: "g", cpu: 0, at, cause: 13, inst: None, did, after: &after };
         let text = "g.0 U 0x1000  load page fault  → shadow fill 0x5000 → host 0x90000000";
         assert_eq!(line.to_string(), text);
+    }
+
+    #[test]
+    fn the_log_is_not_traced_to_the_log() {
+        assert!(!Filter::new(Causes::all(), None).admits(Did::HostLog));
     }
 
     #[test]

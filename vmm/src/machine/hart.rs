@@ -300,17 +300,20 @@ impl<H: Host> Hart<H> {
                 seat.todo |= Effects::INTERRUPTS;
                 Did::HostKick
             }
-            _ => {
-                self.serve_devices();
+            _ if self.serve_devices() => {
                 seat.todo |= Effects::INTERRUPTS;
                 Did::HostDevice
             }
+            _ => Did::HostLog,
         }
     }
 
-    /// Passes on what the real devices have to say.
-    fn serve_devices(&mut self) {
+    /// Passes on what the real devices have to say; `false` if that was
+    /// nothing but that the log port took a line.
+    fn serve_devices(&mut self) -> bool {
+        let mut any = false;
         while let Some(external) = self.host.external() {
+            any = true;
             match external {
                 External::Console => {
                     while let Some(byte) = self.host.read_console() {
@@ -328,5 +331,6 @@ impl<H: Host> Hart<H> {
                 }
             }
         }
+        any
     }
 }
