@@ -2,7 +2,7 @@
 # what it can; the work is done by the host tool in xtask/.
 
 .DEFAULT_GOAL := help
-.PHONY: help qemu test lint setup rust
+.PHONY: help qemu qemu-linux test lint setup rust
 
 RUST := 1.95
 
@@ -15,6 +15,11 @@ help: ## list what there is
 
 qemu: rust ## run the demo guest; ARGS="..." adds options, such as --trace
 	@cargo xtask qemu $(ARGS)
+
+qemu-linux: rust ## run Debian's Linux to a shell; KERNEL= INITRD= DISK= APPEND= CPUS= MEM= for your own
+	@cargo xtask linux $(if $(KERNEL),--kernel "$(KERNEL)") $(if $(INITRD),--initrd "$(INITRD)") \
+	  $(if $(DISK),--disk "$(DISK)") $(if $(APPEND),--append "$(APPEND)") \
+	  $(if $(CPUS),--cpus $(CPUS)) $(if $(MEM),--memory $(MEM)) $(ARGS)
 
 test: rust ## run all tests: on the host, the build for RISC-V, guests in QEMU
 	@cargo xtask test

@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 use crate::failure::{Result, mistake};
 use crate::run::RunCommand;
 use crate::run::options::RunOptions;
-use crate::{demo, lint, setup, suite};
+use crate::{demo, lint, linux, setup, suite};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", version)]
@@ -22,6 +22,8 @@ enum Commands {
     Run(Box<RunCommand>),
     /// Run the demo: a third-party Rust kernel with a shell and a file system
     Qemu(Box<RunOptions>),
+    /// Run Debian's Linux kernel to a shell; the options are those of run
+    Linux(Box<RunCommand>),
     /// Install what is missing to build and run Trapeze
     Setup,
     /// Run all tests: on the host, the build for RISC-V, guests in QEMU
@@ -46,6 +48,7 @@ pub fn main() -> Result<u8> {
     match cli.command {
         Commands::Run(command) => crate::run::main(*command),
         Commands::Qemu(options) => demo::main(*options),
+        Commands::Linux(command) => linux::main(*command),
         Commands::Setup => setup::main().map(|()| 0),
         Commands::Test => suite::main().map(|()| 0),
         Commands::Lint => lint::main().map(|()| 0),

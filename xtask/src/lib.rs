@@ -9,6 +9,7 @@ pub mod demo;
 pub mod failure;
 pub mod guests;
 pub mod lint;
+pub mod linux;
 pub mod mode;
 pub mod progress;
 pub mod run;

@@ -43,10 +43,12 @@ pub struct RunCommand {
     /// Read guests and options from a TOML file; see docs/running.md
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// The one guest, where there is no file.
     #[command(flatten)]
-    guest: GuestOptions,
+    pub guest: GuestOptions,
+    /// The run.
     #[command(flatten)]
-    options: RunOptions,
+    pub options: RunOptions,
 }
 
 /// Runs what the command line describes; returns the exit status.

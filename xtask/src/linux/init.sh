@@ -1,0 +1,33 @@
+#!/bin/sh
+# The first process: mounts what programs expect, loads the drivers of the
+# devices that the machine may have, and gives the console to a shell.
+/bin/busybox mkdir -p /sbin /usr/bin /usr/sbin
+/bin/busybox --install -s
+export PATH=/sbin:/usr/sbin:/bin:/usr/bin HOME=/root TERM=${TERM:-vt100}
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev 2>/dev/null
+mkdir -p /dev/pts
+mount -t devpts pts /dev/pts
+mount -t tmpfs run /run
+hostname linux
+for module in /lib/modules/*; do
+    # The kernel's own decompression needs a call that busybox does not make.
+    case $module in
+    *.xz) unxz -c "$module" >/tmp/module.ko ;;
+    *) cp "$module" /tmp/module.ko ;;
+    esac
+    insmod /tmp/module.ko 2>/dev/null
+done
+rm -f /tmp/module.ko
+ip link set lo up
+cd /root
+echo
+echo "Linux $(uname -r) on $(nproc) vCPU: a shell of busybox."
+echo "selfcheck tests the machine; poweroff, reboot."
+# What busybox's commands ask of the first process by signals.
+trap 'poweroff -f' USR1 USR2
+trap 'reboot -f' TERM
+setsid cttyhack sh &
+wait $!
+poweroff -f

@@ -1,0 +1,145 @@
+//! `make qemu-linux`: Debian's stock kernel for riscv64, to a shell.
+//!
+//! ```text
+//!   apt     kernel and busybox, as Debian packages
+//!   cpio    the initramfs: busybox, a few modules, and our scripts
+//!   this    both kept in target/guests/linux, and a guest made of them
+//! ```
+
+mod apt;
+mod cpio;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::failure::{Context, Result};
+use crate::mode::{self, Mode};
+use crate::run::options::GuestOptions;
+use crate::run::values::Size;
+use crate::run::{self, RunCommand};
+use crate::{setup, workspace};
+
+/// What a guest has that is not told otherwise.
+const MEMORY: Size = Size(512 << 20);
+const APPEND: &str = "console=ttyS0 earlycon=sbi";
+
+/// The kernel's package; it depends on the one that has the newest version.
+const KERNEL: &str = "linux-image-riscv64";
+const BUSYBOX: &str = "busybox-static";
+
+/// Modules, in the order in which they are loaded.
+const MODULES: [&str; 7] = [
+    "virtio_mmio",
+    "virtio_blk",
+    "failover",
+    "net_failover",
+    "virtio_net",
+    "virtio-rng",
+    "virtio_balloon",
+];
+
+/// Scripts of the initramfs, and where they go.
+const SCRIPTS: [(&str, &[u8]); 2] =
+    [("init", include_bytes!("init.sh")), ("bin/selfcheck", include_bytes!("selfcheck.sh"))];
+
+/// A kernel with its initramfs.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Linux {
+    /// A Linux `Image`.
+    pub kernel: PathBuf,
+    /// A cpio archive.
+    pub initrd: PathBuf,
+}
+
+/// Runs Linux with the options of `cargo xtask run`; what is not given is
+/// Debian's. Returns the exit status.
+///
+/// # Errors
+/// If a step fails: with what to do.
+pub fn main(mut command: RunCommand) -> Result<u8> {
+    setup::main()?;
+    if command.config.is_none() {
+        command.options.native |= mode::current() == Mode::Native;
+        complete(&mut command.guest)?;
+        if !command.options.dry_run {
+            eprintln!("Ctrl-A x ends the machine, poweroff the guest.");
+        }
+    }
+    run::main(command)
+}
+
+/// Fills in what the user did not say.
+fn complete(guest: &mut GuestOptions) -> Result<()> {
+    if guest.kernel.is_none() || guest.initrd.is_none() {
+        let debian = prepare()?;
+        guest.kernel.get_or_insert(debian.kernel);
+        guest.initrd.get_or_insert(debian.initrd);
+    }
+    guest.name.get_or_insert_with(|| "linux".to_owned());
+    guest.memory.get_or_insert(MEMORY);
+    guest.append.get_or_insert_with(|| APPEND.to_owned());
+    Ok(())
+}
+
+/// Fetches Debian's kernel and makes the initramfs, unless that was done
+/// before.
+///
+/// # Errors
+/// If the packages can't be had: says why.
+pub fn prepare() -> Result<Linux> {
+    let dir = workspace::target_dir().join("guests/linux");
+    fs::create_dir_all(&dir).context(format!("create {}", dir.display()))?;
+    let lock = fs::File::create(dir.join("lock")).context("create a lock")?;
+    lock.lock().context("lock the guests")?;
+    let (root, kernel, initrd) = (dir.join("root"), dir.join("kernel"), dir.join("initrd.cpio"));
+    if !kernel.is_file() {
+        apt::unpack(&[KERNEL, BUSYBOX], &["./boot/vmlinu*", "*/bin/busybox", "*.ko*"], &dir)?;
+        let found = find(&root.join("boot"), &|name| name.starts_with("vmlinu"))?;
+        fs::copy(&found, dir.join("kernel.new")).context("copy the kernel")?;
+        fs::rename(dir.join("kernel.new"), &kernel).context("keep the kernel")?;
+    }
+    // Made anew each time: it is small, and the scripts change.
+    fs::write(&initrd, initramfs(&root)?).context("write the initramfs")?;
+    Ok(Linux { kernel, initrd })
+}
+
+fn initramfs(root: &Path) -> Result<Vec<u8>> {
+    let read = |path: &Path| fs::read(path).context(format!("read {}", path.display()));
+    let mut archive = cpio::Archive::default();
+    for directory in ["dev", "etc", "mnt", "proc", "root", "run", "sys", "tmp"] {
+        archive.directory(directory);
+    }
+    archive.device("dev/console", (5, 1));
+    archive.file("bin/busybox", &read(&find(root, &|name| name == "busybox")?)?, 0o755);
+    archive.link("bin/sh", "busybox");
+    for (place, script) in SCRIPTS {
+        archive.file(place, script, 0o755);
+    }
+    for (number, module) in MODULES.iter().enumerate() {
+        let is_it = |name: &str| name.split_once(".ko").is_some_and(|(stem, _)| stem == *module);
+        let found = find(root, &is_it)?;
+        let name = found.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        archive.file(&format!("lib/modules/{number}-{name}"), &read(&found)?, 0o644);
+    }
+    Ok(archive.finish())
+}
+
+/// The first file below `dir` with a name that is `wanted`.
+fn find(dir: &Path, wanted: &dyn Fn(&str) -> bool) -> Result<PathBuf> {
+    let mut left = vec![dir.to_owned()];
+    while let Some(dir) = left.pop() {
+        for entry in fs::read_dir(&dir).context(format!("look into {}", dir.display()))? {
+            let entry = entry.context("look into a directory")?;
+            let is_dir = entry.file_type().is_ok_and(|kind| kind.is_dir());
+            if is_dir {
+                left.push(entry.path());
+            } else if wanted(&entry.file_name().to_string_lossy()) {
+                return Ok(entry.path());
+            }
+        }
+    }
+    Err(crate::failure::broken(format!(
+        "something is missing in {}: remove that directory, and try again",
+        dir.display()
+    )))
+}
