@@ -168,11 +168,15 @@ impl Seat {
         Peers { epoch: &self.guest.epoch, settled }
     }
 
+    /// The epoch in which all other vCPUs have flushed, or will have before
+    /// they are in the guest again. That holds of no epoch that begins after
+    /// this look: one of them may enter the guest meanwhile.
     fn oldest_flush(&self) -> u64 {
+        let now = self.guest.epoch.load(Ordering::SeqCst);
         core::sync::atomic::fence(Ordering::SeqCst);
         let others = self.guest.links.iter().enumerate().filter(|(n, _)| *n != self.index);
         let running = others.filter(|(_, link)| link.in_guest.load(Ordering::SeqCst));
-        running.map(|(_, link)| link.flushed.load(Ordering::SeqCst)).min().unwrap_or(u64::MAX)
+        running.map(|(_, link)| link.flushed.load(Ordering::SeqCst)).fold(now, u64::min)
     }
 
     /// Flushes this hart's translations for the current epoch.

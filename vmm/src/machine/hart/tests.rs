@@ -177,6 +177,22 @@ fn nobody_starts_again_before_the_reset() {
     assert_eq!((first.cpu.ctx.pc, second.cpu.ctx.pc), (RAM_BASE.0, RAM_BASE.0));
 }
 
+/// A vCPU may enter the guest between the look at all and the start of an
+/// epoch: nobody has flushed in an epoch that is yet to come.
+#[test]
+fn no_flush_is_ahead_of_its_epoch() {
+    let (machine, board) = (machine(&[2], Boot::Machine, 1), Board::new(1));
+    let (mut hart, mut seats) = hart(machine, &board, 0, |_| unreachable!());
+    machine.start(&hart.host);
+    hart.next(&seats);
+    let [this, other] = &mut seats[..] else { panic!("two seats") };
+    prepare(&mut hart, 1, other);
+    let epoch = this.guest.epoch.fetch_add(3, Ordering::Relaxed);
+    assert_eq!(this.peers().settled, epoch + 3);
+    other.link.in_guest.store(true, Ordering::Relaxed);
+    assert_eq!(this.peers().settled, epoch);
+}
+
 /// Two real threads: one empties the shadow all the time, the other one runs
 /// in the guest, on a root that must be of the shadow as it is.
 #[test]
