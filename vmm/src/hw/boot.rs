@@ -59,7 +59,6 @@ global_asm!(
 );
 
 unsafe extern "C" {
-    static __image_start: u8;
     static __image_end: u8;
 }
 
@@ -69,7 +68,7 @@ static MACHINE: Once<&'static Machine> = Once::new();
 static BUILDING: AtomicU32 = AtomicU32::new(1);
 
 extern "C" fn main(hart: usize, tree: u64) -> ! {
-    let real = RealHart::new(hart, image());
+    let real = RealHart::new(hart, image_end());
     if hart == 0 {
         // SAFETY: QEMU put the device tree there, and `build` keeps it.
         let machine = unsafe { build(tree) };
@@ -89,9 +88,9 @@ extern "C" fn main(hart: usize, tree: u64) -> ! {
     }
 }
 
-/// First byte of the VMM's image, and one past the last.
-fn image() -> (u64, u64) {
-    ((&raw const __image_start) as u64, (&raw const __image_end) as u64)
+/// One past the last byte of the VMM's image.
+fn image_end() -> u64 {
+    (&raw const __image_end) as u64
 }
 
 /// Says why nothing can be started, and ends the machine.
@@ -114,7 +113,7 @@ unsafe fn build(tree: u64) -> Result<&'static Machine, Refusal> {
     console::init();
     // SAFETY: the caller's promise.
     let Some(map) = (unsafe { memory::read(tree) }) else { power::off(status::PANIC.into()) };
-    let mut free = Free::new(&map, image().1);
+    let mut free = Free::new(&map, image_end());
     add_heap(&mut free, FIRST_HEAP);
     let Some(bundle) = bundle_bytes(&map) else {
         return refusal("no bundle was given as the initrd: start guests with `cargo xtask run`");

@@ -3,6 +3,8 @@
 
 use core::ptr::with_exposed_provenance_mut;
 
+use super::csr;
+
 const BASE: usize = 0x0200_0000;
 const MTIMECMP: usize = BASE + 0x4000;
 
@@ -10,16 +12,18 @@ fn msip(hart: usize) -> *mut u32 {
     with_exposed_provenance_mut(BASE + 4 * hart)
 }
 
-/// Interrupts `hart`.
+/// Interrupts `hart`, which then sees all that was written before.
 pub(super) fn kick(hart: usize) {
+    csr::fence_io();
     // SAFETY: a CLINT register of an existing hart.
     unsafe { msip(hart).write_volatile(1) };
 }
 
-/// Takes note of a kick on `hart`.
+/// Takes note of a kick on `hart`, and then of what it was for.
 pub(super) fn clear_kick(hart: usize) {
     // SAFETY: a CLINT register of an existing hart.
     unsafe { msip(hart).write_volatile(0) };
+    csr::fence_io();
 }
 
 /// Asks for a timer interrupt at `deadline`, in ticks; `u64::MAX` is never.

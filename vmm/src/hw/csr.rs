@@ -91,24 +91,30 @@ pub(super) fn wait() {
     unsafe { asm!("wfi", options(nomem, nostack)) };
 }
 
-/// Guards the VMM's image `[start, end)` from lower modes and opens the rest
-/// of physical memory to them: the shadow tables decide there.
-pub(super) fn guard_image(start: u64, end: u64) {
-    const TOR_RWX: u64 = 0x0f;
+/// Guards everything up to `end`, which is the machine's devices and the
+/// VMM's image, from lower modes and opens the rest of physical memory to
+/// them: the shadow tables decide there.
+pub(super) fn guard_up_to(end: u64) {
     const TOR_NONE: u64 = 0x08;
-    let config = TOR_RWX | TOR_NONE << 8 | TOR_RWX << 16;
+    const TOR_RWX: u64 = 0x0f;
+    let config = TOR_NONE | TOR_RWX << 8;
     // SAFETY: PMP binds M-mode only by locked entries, and none is locked.
     unsafe {
         asm!(
-            "csrw pmpaddr0, {start}",
-            "csrw pmpaddr1, {end}",
-            "csrw pmpaddr2, {all}",
+            "csrw pmpaddr0, {end}",
+            "csrw pmpaddr1, {all}",
             "csrw pmpcfg0, {config}",
-            start = in(reg) start >> 2,
             end = in(reg) end >> 2,
             all = in(reg) u64::MAX >> 10,
             config = in(reg) config,
             options(nostack)
         );
     }
+}
+
+/// Orders memory and device registers, either before either.
+#[inline(always)]
+pub(super) fn fence_io() {
+    // SAFETY: a fence does nothing else.
+    unsafe { asm!("fence iorw, iorw", options(nostack)) };
 }

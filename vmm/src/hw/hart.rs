@@ -16,13 +16,13 @@ pub(super) struct RealHart {
 
 impl RealHart {
     /// Prepares this hart for guests: traps come to `switch`, nothing is
-    /// delegated, and the VMM's image is out of reach.
-    pub(super) fn new(id: usize, image: (u64, u64)) -> Self {
+    /// delegated, and devices and the VMM's image are out of reach.
+    pub(super) fn new(id: usize, image_end: u64) -> Self {
         csr::set_trap_vector(switch::trap_vector());
         csr::set_scratch(0);
         csr::set_exception_delegation(0);
         csr::set_interrupt_delegation(0);
-        csr::guard_image(image.0, image.1);
+        csr::guard_up_to(image_end);
         csr::clear_status_bits(csr::STATUS_MPP | csr::STATUS_FS);
         csr::set_supervisor_counters(7);
         csr::set_counters(0);
