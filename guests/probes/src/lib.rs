@@ -23,6 +23,7 @@ pub mod context;
 pub mod csr;
 pub mod dev;
 pub mod insn;
+pub mod interrupts;
 pub mod paging;
 pub mod report;
 pub mod rng;
