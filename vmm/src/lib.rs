@@ -26,6 +26,7 @@ pub mod bus;
 pub mod decode;
 pub mod dev;
 pub mod disk;
+pub mod entropy;
 pub mod fdt;
 #[cfg(target_os = "none")]
 pub mod hw;

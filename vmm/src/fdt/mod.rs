@@ -17,6 +17,7 @@ use dtoolkit::model::{DeviceTree, DeviceTreeNode, DeviceTreeProperty};
 
 use crate::addr::Gpa;
 use crate::bus::{self, Window};
+use crate::entropy::SEED;
 
 /// A guest's machine, as far as guests differ.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +35,8 @@ pub struct Description<'a> {
     pub bootargs: &'a str,
     /// Start and end of the initrd.
     pub initrd: Option<(Gpa, Gpa)>,
+    /// Entropy for the guest's random numbers, if there is any.
+    pub seed: Option<[u8; SEED]>,
     /// Whether the guest has SBI, being booted in vS. There is no CLINT then,
     /// and the M contexts of the PLIC are nobody's.
     pub sbi: bool,
@@ -106,6 +109,10 @@ impl Description<'_> {
     fn chosen(&self) -> DeviceTreeNode {
         let bootargs = self.bootargs.split('\0').next().unwrap_or_default();
         let chosen = node("chosen").with("stdout-path", UART_PATH).with("bootargs", bootargs);
+        let chosen = match &self.seed {
+            None => chosen,
+            Some(seed) => chosen.with("rng-seed", &seed[..]),
+        };
         match self.initrd {
             None => chosen,
             Some((start, end)) => {

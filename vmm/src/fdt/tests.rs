@@ -17,6 +17,7 @@ fn description() -> Description<'static> {
         timebase: 10_000_000,
         bootargs: "console=ttyS0 root=/dev/vda",
         initrd: Some((Gpa(0x8800_0000), Gpa(0x8812_3456))),
+        seed: Some([5; 64]),
         sbi: false,
         plic_sources: 95,
         virtio: 0b1000_0011,
@@ -36,6 +37,7 @@ fn bare() -> Description<'static> {
         cpus: 1,
         bootargs: "",
         initrd: None,
+        seed: None,
         sbi: true,
         virtio: 0,
         rtc: false,
@@ -194,10 +196,12 @@ fn memory_and_boot_arguments_are_passed_on() {
     assert_eq!(texts(&chosen, "bootargs"), ["console=ttyS0 root=/dev/vda"]);
     assert_eq!(cells(&chosen, "linux,initrd-start"), [0, 0x8800_0000]);
     assert_eq!(cells(&chosen, "linux,initrd-end"), [0, 0x8812_3456]);
+    assert_eq!(cells(&chosen, "rng-seed"), [0x0505_0505; 16]);
     let blob = Description { bootargs: "quiet\0init=/bin/sh", ..bare() }.build();
     let chosen = Fdt::new(&blob).unwrap().find_node("/chosen").unwrap();
     assert_eq!(texts(&chosen, "bootargs"), ["quiet"]);
     assert!(chosen.property("linux,initrd-start").is_none());
+    assert!(chosen.property("rng-seed").is_none());
 }
 
 #[test]

@@ -5,6 +5,7 @@
 //! sleep until it is there.
 
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use core::arch::global_asm;
 use core::fmt::Write;
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -18,6 +19,7 @@ use super::{clint, console, csr, heap, memory, power, virtio};
 use crate::addr::{Gpa, to_usize};
 use crate::bundle::{self, Config, status};
 use crate::bus::RAM_BASE;
+use crate::entropy::Seeds;
 use crate::machine::{self, Machine, Resources};
 use crate::mem::GuestRam;
 
@@ -131,6 +133,7 @@ unsafe fn build(tree: u64) -> Result<&'static Machine, Refusal> {
         bytes: &mut |size| static_bytes(&mut free.borrow_mut(), size),
         disk: &mut virtio::disk,
         has_log: virtio::has_log(),
+        seeds: map.seed.map(|seed| Arc::new(Seeds::new(seed))),
     };
     let machine = machine::build(&config, &mut resources).map_err(|e| Box::new(e) as Refusal)?;
     Ok(Box::leak(Box::new(machine)))

@@ -19,6 +19,8 @@ pub(super) struct Map {
     pub(super) bundle: Option<(u64, u64)>,
     /// Number of harts.
     pub(super) harts: usize,
+    /// Entropy, if QEMU gave any.
+    pub(super) seed: Option<[u8; 32]>,
     /// The device tree itself, likewise.
     pub(super) tree: (u64, u64),
 }
@@ -43,8 +45,9 @@ pub(super) unsafe fn read(address: u64) -> Option<Map> {
     let chosen = fdt.find_node("/chosen")?;
     let place = |name| chosen.property(name).and_then(|p| number(p.value()));
     let bundle = place("linux,initrd-start").zip(place("linux,initrd-end"));
+    let seed = chosen.property("rng-seed").and_then(|p| p.value().first_chunk().copied());
     let tree = (address, address + u64::from(size));
-    Some(Map { ram_end: base + length, bundle, harts, tree })
+    Some(Map { ram_end: base + length, bundle, harts, seed, tree })
 }
 
 /// A `reg` of one address and one size, two cells each.

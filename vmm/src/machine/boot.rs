@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::sync::atomic::Ordering;
@@ -15,6 +16,7 @@ use crate::bundle::{self, Backend, Config, DiskModel, Extent, MmioVersion};
 use crate::bus::Window;
 use crate::dev::plic;
 use crate::disk::{Disk, RamDisk};
+use crate::entropy::Seeds;
 use crate::fdt::Description;
 use crate::load::{self, BootRequest, LoadError};
 use crate::mem::GuestRam;
@@ -47,6 +49,8 @@ pub struct Resources<'a> {
     pub disk: &'a mut dyn FnMut(&str) -> Option<FoundDisk>,
     /// Whether there is a log port.
     pub has_log: bool,
+    /// Where guests get their first entropy from.
+    pub seeds: Option<Arc<Seeds>>,
 }
 
 /// Why a guest cannot be started.
@@ -87,6 +91,7 @@ pub(super) struct Images {
     cpus: u32,
     /// Bit n: slot n has a device.
     virtio: u8,
+    seeds: Option<Arc<Seeds>>,
 }
 
 /// Where a guest starts.
@@ -109,6 +114,7 @@ impl Images {
             timebase: TIMEBASE,
             bootargs: &self.bootargs,
             initrd: place.initrd,
+            seed: self.seeds.as_ref().and_then(|seeds| seeds.take()),
             sbi: kernel.mode == Mode::Supervisor,
             plic_sources: plic::LAST_SOURCE,
             virtio: self.virtio,
@@ -156,11 +162,13 @@ fn build_guest(
         bootargs: config.bootargs.to_string(),
         cpus: config.cpus,
         virtio: slot_mask(&slots),
+        seeds: resources.seeds.clone(),
     };
-    // Loaded once here, so that a bad image is said before anything runs.
-    images.load(&ram).map_err(Reason::Load)?;
+    // Loaded here for the first boot, so that a bad image is said before
+    // anything runs.
+    let entry = images.load(&ram).map_err(Reason::Load)?;
     let devices = (Devices::new(cpus, slots), disks);
-    Ok(Guest::new(number, config.name.to_string(), ram, shadow, devices, images, cpus))
+    Ok(Guest::new(number, config.name.to_string(), ram, shadow, devices, (images, entry), cpus))
 }
 
 /// Bit n: slot n has a device.

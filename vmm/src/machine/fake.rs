@@ -201,6 +201,7 @@ pub(super) fn machine(cpus: &[u32], boot: Boot, harts: usize) -> &'static Machin
         bytes: &mut |size| Some(Vec::leak(alloc::vec![0; crate::addr::to_usize(size)])),
         disk: &mut |_| None,
         has_log: false,
+        seeds: None,
     };
     let machine = build(&config, &mut resources).unwrap_or_else(|error| panic!("{error}"));
     Box::leak(Box::new(machine))

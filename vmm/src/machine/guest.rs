@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU64, AtomicUsize
 
 use spin::mutex::SpinMutex;
 
-use super::boot::Images;
+use super::boot::{Entry, Images};
 use super::devices::Devices;
 use super::link::{Attention, HartState, Link};
 use super::seat::Seat;
@@ -59,6 +59,8 @@ pub struct Guest {
     /// Real disks and the slots in which the guest has them.
     pub(super) disks: Vec<(usize, u8)>,
     images: Images,
+    /// What is loaded already: the first boot.
+    loaded: SpinMutex<Option<Entry>>,
     starts_in_machine_mode: AtomicBool,
     power: AtomicU8,
     status: AtomicU16,
@@ -74,7 +76,7 @@ impl Guest {
         ram: GuestRam,
         shadow: Shadow,
         (devices, disks): (Devices, Vec<(usize, u8)>),
-        images: Images,
+        (images, entry): (Images, Entry),
         cpus: usize,
     ) -> Self {
         Self {
@@ -91,6 +93,7 @@ impl Guest {
             stats: SpinMutex::new(Stats::default()),
             disks,
             images,
+            loaded: SpinMutex::new(Some(entry)),
             starts_in_machine_mode: AtomicBool::new(true),
             power: AtomicU8::new(Power::On as u8),
             status: AtomicU16::new(0),
@@ -137,8 +140,9 @@ impl Guest {
         self.parked.store(0, Ordering::Relaxed);
         self.booted.store(host.time(), Ordering::Relaxed);
         self.power.store(Power::On as u8, Ordering::Release);
+        let loaded = self.loaded.lock().take();
         // Checked when the machine was built, and the images are read-only.
-        let Ok(entry) = self.images.load(&self.ram) else { return };
+        let Some(entry) = loaded.or_else(|| self.images.load(&self.ram).ok()) else { return };
         let machine_mode = entry.mode == Mode::Machine;
         self.starts_in_machine_mode.store(machine_mode, Ordering::Relaxed);
         // In vM all harts start, as on the board; in vS the first one does,
