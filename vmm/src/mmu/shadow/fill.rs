@@ -224,6 +224,12 @@ impl Shadow {
         if self.tracker.state(page) != State::Plain {
             return Ok(());
         }
+        if self.tracker.is_hot(page) {
+            // It will be written before the next fence: the exit is spared.
+            self.tracker.set_state(fill.ram, page, State::Changed);
+            let change = Change { page, protected: None };
+            return self.tracker.push_changed(change).then_some(()).ok_or(Full);
+        }
         self.tracker.set_state(fill.ram, page, State::Followed);
         if self.protect(fill.ram, Gpa::from_page(page)) {
             fill.flush = true;
@@ -241,6 +247,7 @@ impl Shadow {
     /// The guest is about to write to a followed table.
     fn changed(&mut self, ram: &GuestRam, table: Gpa) -> Result<(), Full> {
         let page = table.page();
+        self.tracker.warm(page);
         self.tracker.set_state(ram, page, State::Changed);
         let change = Change { page, protected: None };
         self.tracker.push_changed(change).then_some(()).ok_or(Full)

@@ -9,6 +9,14 @@ use super::{Peers, Shadow};
 use crate::addr::Gpa;
 use crate::mem::GuestRam;
 
+/// What became of the shadow entries of a guest table.
+struct Compared {
+    /// Some are as the guest has them.
+    left: bool,
+    /// Some were not.
+    differs: bool,
+}
+
 impl Shadow {
     /// Does what `sfence.vma` promises, for all addresses and address spaces:
     /// accesses from now on see the guest's tables as they are. The caller
@@ -52,7 +60,10 @@ impl Shadow {
     fn sync_page(&mut self, ram: &GuestRam, change: Change, peers: Peers<'_>) -> Option<Change> {
         let page = change.page;
         let mut protected = change.protected;
-        let mirrored = self.compare_page(ram, page);
+        let Compared { left: mirrored, differs } = self.compare_page(ram, page);
+        if mirrored && self.tracker.stays_hot(page, differs) {
+            return Some(Change { page, protected: None });
+        }
         if mirrored && self.protect(ram, Gpa::from_page(page)) {
             protected = Some(peers.epoch.fetch_add(1, Ordering::SeqCst) + 1);
         }
@@ -65,33 +76,32 @@ impl Shadow {
     }
 
     /// Drops what the guest table at `page` no longer says from all shadow
-    /// pages that mirror it; tells whether any entry is left.
-    fn compare_page(&mut self, ram: &GuestRam, page: u64) -> bool {
-        let mut left = false;
+    /// pages that mirror it.
+    fn compare_page(&mut self, ram: &GuestRam, page: u64) -> Compared {
+        let mut compared = Compared { left: false, differs: false };
         let mut next = self.pool.of_source(page).next();
         while let Some(id) = next {
             if self.pool.key(id).direct.is_none() {
-                left |= self.compare_entries(ram, Gpa::from_page(page), id);
+                self.compare_entries(ram, Gpa::from_page(page), id, &mut compared);
             }
             next = self.pool.next_of_source(id);
         }
-        left
+        compared
     }
 
-    fn compare_entries(&mut self, ram: &GuestRam, table: Gpa, id: PageId) -> bool {
-        let mut left = false;
+    fn compare_entries(&mut self, ram: &GuestRam, table: Gpa, id: PageId, compared: &mut Compared) {
         let mut from = 0;
         while let Some(index) = self.pool.next_present(id, from) {
             from = index + 1;
             let slot = Slot::new(id, index);
             let entry = ram.load_u64(table.wrapping_add(8 * index as u64));
             if entry == Ok(self.pool.origin(slot)) {
-                left = true;
+                compared.left = true;
             } else {
+                compared.differs = true;
                 self.clear(ram, slot);
             }
         }
-        left
     }
 
     /// Takes away all writable mappings of the page at `page`; tells whether

@@ -271,6 +271,26 @@ fn a_changed_entry_costs_one_exit_for_the_write_and_one_for_the_refill() {
 }
 
 #[test]
+fn a_hot_table_costs_one_exit_per_round() {
+    let mut model = with_pages();
+    let pages = [300, 301];
+    let mut round = |n: usize| {
+        model.faults = 0;
+        model.store_entry(3, 7, leaf(pages[n % 2]) | 0xcf);
+        model.fence();
+        // The map is used, and a neighbour in the same table that stays.
+        model.check(Gva(7 << 12), Access::Store);
+        model.check(Gva(0x5000), Access::Load);
+        model.faults
+    };
+    assert!((0..10).map(&mut round).sum::<usize>() > 10);
+    assert_eq!((10..20).map(&mut round).sum::<usize>(), 10);
+    // At rest it is followed again, and the next write exits.
+    (0..8).for_each(|_| model.fence());
+    assert!(!model.shadow.tracker.any_changed());
+}
+
+#[test]
 fn two_roots_share_the_shadow_of_a_common_table() {
     let mut model = with_pages();
     model.write_raw(1, 0, leaf(2) | Pte::V);

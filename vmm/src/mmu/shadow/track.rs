@@ -30,6 +30,16 @@ pub(super) enum State {
 /// gives up and starts afresh; it bounds the work of a fence.
 const MAX_CHANGED: usize = 128;
 
+/// A table that was written between so many fences of late is *hot*: it is not
+/// write-protected, and compared at each fence, until so many fences in a row
+/// find nothing. Linux maps each piece of code that it patches through the
+/// same entry of the same table, a hundred thousand times while it boots.
+const HOT: u8 = 4;
+/// No table gets hotter: it cools in bounded time.
+const HOTTEST: u8 = 7;
+/// Tables whose heat is known; others with the same place compete for it.
+const HEATS: usize = 8;
+
 /// A table page that the next fence looks at.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Change {
@@ -50,6 +60,8 @@ pub(super) struct Tracker {
     /// Per level, per region of that size: pages in it that are tables.
     tables: [Box<[u32]>; 3],
     changed: Vec<Change>,
+    /// Page numbers of tables, and how hot they are.
+    heats: [(u64, u8); HEATS],
 }
 
 /// log2 of the base pages in a region of `level`.
@@ -66,6 +78,7 @@ impl Tracker {
             heads: [0, 1, 2].map(|level| vec![Slot::NONE; regions(level)].into()),
             tables: [0, 1, 2].map(|level| vec![0; regions(level)].into()),
             changed: Vec::with_capacity(MAX_CHANGED),
+            heats: [(0, 0); HEATS],
         }
     }
 
@@ -109,6 +122,37 @@ impl Tracker {
     pub(super) fn writers(&mut self, gpa: Gpa, level: u8) -> Option<&mut Slot> {
         let region = self.relative(gpa.page()) >> region_shift(level);
         self.heads[usize::from(level)].get_mut(region)
+    }
+
+    /// A followed table is about to be written.
+    pub(super) fn warm(&mut self, page: u64) {
+        let (known, heat) = &mut self.heats[to_usize(page) % HEATS];
+        if *known == page {
+            *heat = (*heat + 1).min(HOTTEST);
+        } else if *heat > 0 {
+            *heat -= 1;
+        } else {
+            (*known, *heat) = (page, 1);
+        }
+    }
+
+    /// Whether a table is likely to be written before the next fence.
+    pub(super) fn is_hot(&self, page: u64) -> bool {
+        let (known, heat) = self.heats[to_usize(page) % HEATS];
+        known == page && heat >= HOT
+    }
+
+    /// The same at a fence that found, or did not find, that it was written.
+    pub(super) fn stays_hot(&mut self, page: u64, written: bool) -> bool {
+        if !self.is_hot(page) {
+            return false;
+        }
+        if written {
+            self.warm(page);
+        } else {
+            self.heats[to_usize(page) % HEATS].1 -= 1;
+        }
+        self.is_hot(page)
     }
 
     /// Puts a page on the list for the next fence; `false` if it is full.
@@ -178,6 +222,22 @@ mod tests {
             tracker.set_state(&ram, page, State::Followed);
             assert_eq!(tracker.state(page), State::Plain);
         }
+    }
+
+    #[test]
+    fn tables_get_hot_by_writing_and_cool_by_rest() {
+        let mut tracker = Tracker::new(&GuestRam::leaked(Gpa(BASE), 0x1000));
+        (1..HOT).for_each(|_| tracker.warm(8));
+        assert!(!tracker.is_hot(8));
+        (0..100).for_each(|_| tracker.warm(8));
+        assert!(tracker.stays_hot(8, true));
+        let rests = (0..).take_while(|_| tracker.stays_hot(8, false)).count();
+        assert_eq!(rests, usize::from(HOTTEST - HOT));
+        // Another table takes its place, but not at once.
+        tracker.warm(16);
+        assert!(!tracker.is_hot(16));
+        (0..2 * HOTTEST).for_each(|_| tracker.warm(16));
+        assert!(tracker.is_hot(16) && !tracker.is_hot(8));
     }
 
     #[test]
