@@ -2,6 +2,7 @@
 //! memory.
 
 use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -9,8 +10,9 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use super::short::{Short, short_exception, short_instruction};
 use super::{External, FpRegisters, Host, Machine, Resources, Seat, Trap, build};
 use crate::addr::Hpa;
-use crate::bundle::{Boot, Config, Extent, Guest};
+use crate::bundle::{self, Backend, Boot, Config, DiskModel, Extent, Guest, MmioVersion};
 use crate::bus::RAM_BASE;
+use crate::disk::{Disk, Request, Submitted};
 use crate::mem::GuestRam;
 use crate::vcpu::{Context, Env, status};
 
@@ -19,6 +21,7 @@ pub(super) const RAM: u64 = 2 << 20;
 const INTERRUPT: u64 = 1 << 63;
 const ILLEGAL: u64 = 2;
 pub(super) const LOAD_FAULT: u64 = 13;
+pub(super) const STORE_FAULT: u64 = 15;
 /// The guest waits.
 pub(super) const WFI: Trap = Trap { cause: ILLEGAL, value: 0x1050_0073 };
 
@@ -60,6 +63,8 @@ pub(super) struct FakeHost {
     /// The floating-point registers of the hart.
     pub(super) fp: FpRegisters,
     fs: u64,
+    /// What the real devices have to say.
+    pub(super) externals: Vec<External>,
     /// Called when a root comes into force.
     pub(super) on_root: Box<dyn FnMut() + Send>,
 }
@@ -77,6 +82,7 @@ impl FakeHost {
             timer: 0,
             fp: FpRegisters::default(),
             fs: 0,
+            externals: Vec::new(),
             on_root: Box::new(|| ()),
         }
     }
@@ -165,7 +171,7 @@ impl Host for FakeHost {
     }
 
     fn external(&mut self) -> Option<External> {
-        None
+        self.externals.pop()
     }
 
     fn read_console(&mut self) -> Option<u8> {
@@ -181,15 +187,49 @@ impl Host for FakeHost {
     }
 }
 
+/// A disk of the machine that finishes requests as soon as it is asked.
+#[derive(Default)]
+struct SlowDisk(Vec<u16>);
+
+impl Disk for SlowDisk {
+    fn sectors(&self) -> u64 {
+        1 << 20
+    }
+
+    fn read_only(&self) -> bool {
+        false
+    }
+
+    fn serial(&self) -> [u8; 20] {
+        [0; 20]
+    }
+
+    fn submit(&mut self, request: Request<'_>, _: &GuestRam) -> Submitted {
+        self.0.push(request.tag);
+        Submitted::Pending
+    }
+
+    fn complete(&mut self, _: &GuestRam) -> Option<(u16, bool)> {
+        self.0.pop().map(|tag| (tag, true))
+    }
+}
+
 /// A machine with one guest for each number of vCPUs, all of which boot in
-/// `boot` mode at the base of RAM (vM), or 2 MiB above (vS).
+/// `boot` mode at the base of RAM (vM), or 2 MiB above (vS). Each has one of
+/// the machine's disks.
 pub(super) fn machine(cpus: &[u32], boot: Boot, harts: usize) -> &'static Machine {
+    let disk = bundle::Disk {
+        model: DiskModel::VirtioMmio(MmioVersion::Modern),
+        backend: Backend::Qemu { serial: String::new() },
+        read_only: false,
+    };
     let guest = |(number, cpus): (usize, &u32)| Guest {
         name: alloc::format!("g{number}"),
         memory: 3 * RAM,
         cpus: *cpus,
         boot,
         kernel: Extent { offset: 0, len: 4 },
+        disks: alloc::vec![disk.clone()],
         ..Guest::default()
     };
     let guests = cpus.iter().enumerate().map(guest).collect();
@@ -199,7 +239,7 @@ pub(super) fn machine(cpus: &[u32], boot: Boot, harts: usize) -> &'static Machin
         bundle: &[0x73, 0, 0x50, 0x10],
         ram: &mut |size| Some(GuestRam::leaked(RAM_BASE, size)),
         bytes: &mut |size| Some(Vec::leak(alloc::vec![0; crate::addr::to_usize(size)])),
-        disk: &mut |_| None,
+        disk: &mut |_| Some((0, Box::new(SlowDisk::default()))),
         has_log: false,
         seeds: None,
     };

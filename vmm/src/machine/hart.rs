@@ -209,6 +209,11 @@ impl<H: Host> Hart<H> {
             seat.guest.park(seat, &self.host, self.machine);
             return false;
         }
+        if attention.intersects(Attention::ENDING | Attention::BACKLOG) {
+            // This may go on for long, and the hart neither enters a guest
+            // nor idles meanwhile: what has come is seen nowhere else.
+            self.serve_devices();
+        }
         if attention.contains(Attention::ENDING) {
             seat.guest.finish(seat.link, &self.host, self.machine);
             return false;
@@ -221,7 +226,9 @@ impl<H: Host> Hart<H> {
             seat.start();
         }
         seat.look(&mut self.host, attention);
-        seat.link.state() == HartState::Started
+        // Others have their turn between the parts of a backlog.
+        let more = attention.contains(Attention::BACKLOG) && seat.link.wants_attention();
+        seat.link.state() == HartState::Started && !more
     }
 
     /// Gives the hart's floating-point registers to this seat, as far as its

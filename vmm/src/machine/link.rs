@@ -29,7 +29,7 @@ bitflags! {
         /// All vCPUs have left the guest: see whether it can end.
         const ENDING = 1 << 8;
         /// The shadow is being emptied: all roots are void.
-        const ROOTS = 1 << 7;
+        const ROOTS = 1 << 9;
     }
 }
 

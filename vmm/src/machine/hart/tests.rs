@@ -7,7 +7,7 @@ use super::*;
 use crate::bundle::Boot;
 use crate::bus::{RAM_BASE, UART};
 use crate::machine::Trap;
-use crate::machine::fake::{Board, FakeHost, LOAD_FAULT, WFI, machine};
+use crate::machine::fake::{Board, FakeHost, LOAD_FAULT, STORE_FAULT, WFI, machine};
 use crate::vcpu::{Context, Interrupt};
 
 /// `csrr zero, mscratch`
@@ -175,6 +175,63 @@ fn nobody_starts_again_before_the_reset() {
     assert_eq!(guest.power(), Power::On);
     assert!(one.attend(first) && two.attend(second));
     assert_eq!((first.cpu.ctx.pc, second.cpu.ctx.pc), (RAM_BASE.0, RAM_BASE.0));
+}
+
+/// Stores a word to a register of the guest's disk, as the guest does.
+fn poke(hart: &mut FakeHart, seat: &mut Seat, register: u64, value: u64) {
+    let gpa = crate::bus::virtio_slot(0).base.0 + register;
+    // sw a1, 0(a0)
+    seat.guest.ram.store_u32(RAM_BASE, 0x00b5_2023).unwrap();
+    let cpu = &mut seat.cpu.ctx;
+    (cpu.pc, cpu.x[10], cpu.x[11]) = (RAM_BASE.0, gpa, value);
+    let did = hart.handle(0, seat, Trap { cause: STORE_FAULT, value: gpa });
+    assert!(matches!(did, Did::Device(_)), "{did:?}");
+}
+
+/// Has the disk read a sector.
+fn begin_to_read(hart: &mut FakeHart, seat: &mut Seat) {
+    let (table, avail, used) = (RAM_BASE.0 + 0x1000, RAM_BASE.0 + 0x2000, RAM_BASE.0 + 0x3000);
+    let (header, data) = (RAM_BASE.0 + 0x4000, RAM_BASE.0 + 0x5000);
+    let ram = &seat.guest.ram;
+    // Header, data and status; the flags are NEXT and WRITE, then the next.
+    for (n, (at, len, flags)) in
+        [(header, 16, 1u64), (data, 512, 3), (data + 512, 1, 2)].into_iter().enumerate()
+    {
+        let place = crate::addr::Gpa(table + 16 * n as u64);
+        ram.store_u64(place, at).unwrap();
+        let rest = len | flags << 32 | (n as u64 + 1) << 48;
+        ram.store_u64(place.wrapping_add(8), rest).unwrap();
+    }
+    ram.store_u32(crate::addr::Gpa(avail), 1 << 16).unwrap();
+    let addresses = [(0x80, table), (0x90, avail), (0xa0, used)];
+    let setup = [(0x70, 3), (0x24, 1), (0x20, 1), (0x70, 0xb), (0x38, 8)];
+    for (register, value) in setup.into_iter().chain(addresses).chain([(0x44, 1), (0x70, 0xf)]) {
+        poke(hart, seat, register, value);
+    }
+    poke(hart, seat, 0x50, 0);
+}
+
+/// The only vCPU of the only hart leaves while its disk is at work: somebody
+/// must hear that it is done.
+#[test]
+fn a_reset_waits_for_the_disk_without_deafness() {
+    let (machine, board) = (machine(&[1], Boot::Machine, 1), Board::new(1));
+    let (mut hart, mut seats) = hart(machine, &board, 0, |_| unreachable!());
+    machine.start(&hart.host);
+    let guest = &machine.guests[0];
+    hart.next(&seats);
+    prepare(&mut hart, 0, &mut seats[0]);
+    begin_to_read(&mut hart, &mut seats[0]);
+    assert!(guest.devices.lock().busy());
+    guest.end(&hart.host, Power::Reset, 0);
+    for _ in 0..5 {
+        assert!(!hart.attend(&mut seats[0]));
+        assert_eq!(guest.power(), Power::Reset);
+    }
+    hart.host.externals.push(External::Disk(0));
+    assert!(!hart.attend(&mut seats[0]));
+    assert_eq!(guest.power(), Power::On);
+    assert!(hart.attend(&mut seats[0]));
 }
 
 /// A vCPU may enter the guest between the look at all and the start of an
