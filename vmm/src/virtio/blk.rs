@@ -31,8 +31,8 @@ const _: () = assert!(BLOCK as u64 == SECTOR);
 /// Data bytes in one request; Linux asks for less than a third of it.
 const MAX_BYTES: u64 = 4 << 20;
 /// Data bytes after which a long queue is left for later, so that a disk that
-/// works at once keeps no hart for long.
-const TURN: u64 = 16 << 20;
+/// works at once keeps no hart for long, nor hart 0 waiting for the device.
+const TURN: u64 = 4 << 20;
 
 /// Requests that the disk may have at once, the forgotten ones included: a
 /// full queue from before a reset, and one from after it.
