@@ -72,7 +72,7 @@ static BUILDING: AtomicU32 = AtomicU32::new(1);
 extern "C" fn main(hart: usize, tree: u64) -> ! {
     let real = RealHart::new(hart, image_end());
     if hart == 0 {
-        // SAFETY: QEMU put the device tree there, and `build` keeps it.
+        // SAFETY: QEMU put the device tree there, and nobody changes it meanwhile.
         let machine = unsafe { build(tree) };
         let machine = machine.unwrap_or_else(|text| refuse(&text));
         MACHINE.call_once(|| machine);
@@ -126,10 +126,11 @@ unsafe fn build(tree: u64) -> Result<&'static Machine, Refusal> {
     }
     virtio::init();
     let free = core::cell::RefCell::new(free);
+    let alone = config.guests.len() == 1;
     let mut resources = Resources {
         harts: map.harts.min(MAX_HARTS),
         bundle,
-        ram: &mut |size| guest_ram(&mut free.borrow_mut(), size),
+        ram: &mut |size| guest_ram(&mut free.borrow_mut(), size, alone),
         bytes: &mut |size| static_bytes(&mut free.borrow_mut(), size),
         disk: &mut virtio::disk,
         has_log: virtio::has_log(),
@@ -161,9 +162,11 @@ fn static_bytes(free: &mut Free, size: u64) -> Option<&'static mut [u8]> {
     Some(unsafe { core::slice::from_raw_parts_mut(pointer, to_usize(size)) })
 }
 
-fn guest_ram(free: &mut Free, size: u64) -> Option<GuestRam> {
+/// RAM of a guest; of one that is `alone` aligned to the largest page, where
+/// that fits. Beside others the gap before it would be theirs.
+fn guest_ram(free: &mut Free, size: u64, alone: bool) -> Option<GuestRam> {
     const GIB: u64 = 1 << 30;
-    let big = if size >= GIB { free.take(size, GIB) } else { None };
+    let big = if alone && size >= GIB { free.take(size, GIB) } else { None };
     let start = big.or_else(|| free.take(size, RAM_ALIGN))?;
     let host = core::ptr::with_exposed_provenance_mut(to_usize(start));
     let host = core::ptr::NonNull::new(host)?;

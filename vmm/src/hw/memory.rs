@@ -5,7 +5,9 @@
 //!               heap: shadow tables and all other bookkeeping
 //!               guest RAM, in 2 MiB units
 //!               the bundle, where QEMU put it; guest RAM on either side
-//!               the device tree, which QEMU puts last
+//!
+//! QEMU's device tree lies within, in the middle of a large RAM: what the VMM
+//! needs of it is copied, and its place is used like the rest.
 //! ```
 
 use dtoolkit::fdt::Fdt;
@@ -21,8 +23,6 @@ pub(super) struct Map {
     pub(super) harts: usize,
     /// Entropy, if QEMU gave any.
     pub(super) seed: Option<[u8; 32]>,
-    /// The device tree itself, likewise.
-    pub(super) tree: (u64, u64),
 }
 
 /// Reads the device tree that QEMU left at `address`.
@@ -46,8 +46,7 @@ pub(super) unsafe fn read(address: u64) -> Option<Map> {
     let place = |name| chosen.property(name).and_then(|p| number(p.value()));
     let bundle = place("linux,initrd-start").zip(place("linux,initrd-end"));
     let seed = chosen.property("rng-seed").and_then(|p| p.value().first_chunk().copied());
-    let tree = (address, address + u64::from(size));
-    Some(Map { ram_end: base + length, bundle, harts, seed, tree })
+    Some(Map { ram_end: base + length, bundle, harts, seed })
 }
 
 /// A `reg` of one address and one size, two cells each.
@@ -71,9 +70,9 @@ pub(super) struct Free {
 }
 
 impl Free {
-    /// Everything from `start` to the end of RAM but the bundle and the tree.
+    /// Everything from `start` to the end of RAM but the bundle.
     pub(super) fn new(map: &Map, start: u64) -> Self {
-        let end = if map.tree.0 > start { map.ram_end.min(map.tree.0) } else { map.ram_end };
+        let end = map.ram_end;
         let bundle = map.bundle.unwrap_or((end, end));
         Self { ranges: [(start, bundle.0), (bundle.1, end)] }
     }
