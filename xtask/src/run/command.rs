@@ -41,7 +41,8 @@ pub(super) fn arguments(plan: &Plan, memory: u64, files: &Files<'_>) -> Vec<Stri
     line.pair("-smp", plan.harts.to_string());
     line.pair("-m", format!("{}M", memory >> 20));
     if plan.icount {
-        line.add("-icount shift=0");
+        // A run repeats exactly: the machine's entropy, too.
+        line.add("-icount shift=0 -seed 0");
     }
     line.console(files.console);
     match (plan.mode, plan.guests.first()) {
