@@ -4,18 +4,23 @@
 //!
 //! ```text
 //!   hw        the real machine: boot, world switch, real CSRs and devices
-//!    │  run(&mut vcpu) -> trap          (only here is assembly or MMIO)
+//!    │  enter(&mut seat) -> trap        (only here is assembly or MMIO)
 //!   machine   guests, vCPUs and the one loop: exit in, effects out
 //!    ├─ vcpu    the virtual hart: CSRs, traps, privileged instructions
 //!    ├─ decode  instructions that can trap, loads and stores
 //!    ├─ mmu     guest page walk, shadow page tables
+//!    ├─ mem     guest RAM, addressed by Gpa
 //!    ├─ bus     the guest-physical address map: RAM or which device
 //!    │   └─ dev, virtio, disk    devices as register machines
 //!    ├─ sbi     the firmware a guest kernel calls
-//!    └─ load, fdt                images in, device tree out
+//!    ├─ bundle  what to run, from the host tool
+//!    ├─ load, fdt, entropy       images in, device tree and its seed out
+//!    └─ stats, trace             counters by cause, a line per exit
+//!   addr      Gva, Gpa, Hpa: addresses that cannot be mixed up
 //! ```
 //!
 //! Everything but `hw` is pure: it compiles and is tested on the host.
+//! `docs/architecture.md` has the invariants, and the path of each exit.
 #![cfg_attr(target_os = "none", no_std)]
 
 extern crate alloc;

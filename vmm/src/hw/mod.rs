@@ -7,7 +7,10 @@
 //! csr      names for the CSR accesses that the VMM makes
 //! hart     the Host that `machine` works with, one per hart
 //! console  the real UART
-//! clint, plic, virtio   the other devices of the real machine
+//! clint, plic, power, virtio   the other devices of the real machine
+//! fpu      floating-point registers
+//! memory   who gets which part of RAM;  heap  the VMM's own
+//! panic    the VMM's own end
 //! ```
 #![allow(unsafe_code)]
 

@@ -1,9 +1,10 @@
 //! Guests, their vCPUs, and the one loop that runs them.
 //!
 //! ```text
-//!   hart ── loop: prepare → Host::enter → handle → count, trace
+//!   hart ── loop: settle → Host::enter → handle → count, trace
 //!    │        a hart has *seats*: the vCPUs that it runs in turn
 //!    ├─ seat     one vCPU: virtual hart, shadow root, counters
+//!    ├─ short    frequent exits, handled before the switch is complete
 //!    ├─ exit     what each trap means
 //!    ├─ access   page faults, device registers, emulated loads and stores
 //!    ├─ firmware the SBI's effects
@@ -13,8 +14,10 @@
 //!
 //! Everything here is generic over [`Host`], the real machine.
 //!
-//! Invariant **no-nesting**: no lock is taken while another is held, except
-//! the console's, which is always last. So there is no order to get wrong.
+//! Invariant **no-nesting**: of a guest's locks (shadow, devices, stats) a
+//! hart holds one at most. Under it, it takes only leaf locks: the terminal's,
+//! the real disks', the log port's, the heap's. So there is no order to get
+//! wrong.
 
 mod access;
 mod boot;
