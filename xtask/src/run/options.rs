@@ -1,5 +1,5 @@
 //! The options of a run, with the same names on the command line and in a
-//! configuration file. Only their form is checked here; [`super::spec`]
+//! configuration file. Only their form is checked here; `super::spec`
 //! checks what they mean.
 
 use std::path::PathBuf;
@@ -23,10 +23,10 @@ pub struct GuestOptions {
     /// Initial RAM disk
     #[arg(long, value_name = "PATH")]
     pub initrd: Option<PathBuf>,
-    /// Disk image: PATH[,model=virtio-mmio|pv|ata][,version=1|2][,backend=qemu|ram][,ro]; repeatable
+    /// Disk image: `PATH[,model=virtio-mmio|pv|ata][,version=1|2][,backend=qemu|ram][,ro]`; repeatable
     #[arg(long, value_name = "DISK")]
     pub disk: Vec<DiskOption>,
-    /// Network: user, switch or none, [,model=pv|virtio-mmio]
+    /// Network: user, switch or none, `[,model=pv|virtio-mmio]`
     #[arg(long)]
     pub net: Option<NetOption>,
     /// Command line of the kernel
