@@ -122,17 +122,18 @@ impl Host for RealHart {
     }
 
     fn external(&mut self) -> Option<External> {
-        if csr::pending() & csr::EXTERNAL == 0 {
-            return None;
+        while csr::pending() & csr::EXTERNAL != 0 {
+            let source = plic::claim()?;
+            let external = match source {
+                console::IRQ => Some(External::Console),
+                _ => virtio::interrupted(source),
+            };
+            plic::complete(source);
+            if external.is_some() {
+                return external;
+            }
         }
-        let source = plic::claim()?;
-        let external = match source {
-            console::IRQ => Some(External::Console),
-            _ => virtio::interrupted(source),
-        };
-        // Level-triggered: the sources were quietened before this.
-        plic::complete(source);
-        external.or_else(|| self.external())
+        virtio::wants_stop().then_some(External::Stop)
     }
 
     fn read_console(&mut self) -> Option<u8> {

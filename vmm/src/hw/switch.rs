@@ -63,9 +63,8 @@ global_asm!(
     "csrr t0, mepc",
     "sd t0, {pc}(a0)",
     "csrr a1, mcause",
-    "li t0, {unhandled}",
     // Interrupts, with bit 63 set, need the loop.
-    "bltz a1, 4f",
+    "bltz a1, 8f",
     "csrr a2, mtval",
     "li t1, {illegal}",
     "bne a1, t1, 6f",
@@ -80,7 +79,7 @@ global_asm!(
     "or t3, t3, t4",
     "and t2, t2, t3",
     "andi t2, t2, 1",
-    "beqz t2, 4f",
+    "beqz t2, 8f",
     "call {instruction}",
     // a0 = &mut Context, a1 = Short.
     "beqz a1, 3b",
@@ -88,6 +87,8 @@ global_asm!(
     "6: call {exception}",
     "beqz a1, 3b",
     "7: mv t0, a1",
+    "j 4f",
+    "8: li t0, {unhandled}",
     "4: each_saved sd",
     "ld ra, {host}+8(a0)",
     "ld s0, {host}+16(a0)",

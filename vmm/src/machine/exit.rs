@@ -18,13 +18,14 @@ const ILLEGAL: u64 = Cause::Illegal as u64;
 /// accesses.
 const FUNCT3: u32 = 7 << 12;
 const SRET: u32 = 0x1020_0073;
+const MRET: u32 = 0x3020_0073;
 
 impl<H: Host> Hart<H> {
     /// The short path: a CSR access or `sret` of a deprivileged kernel, which
     /// are nearly all exits there are. `false`: not one of these.
     #[inline(always)]
     pub(super) fn handle_frequent(&mut self, seat: &mut Seat, trap: Trap) -> bool {
-        if trap.cause != ILLEGAL || trap.value == 0 {
+        if trap.cause != ILLEGAL || trap.value == 0 || !seat.trusts_mtval() {
             return false;
         }
         let done = seat.cpu.execute_frequent(low_word(trap.value), &seat.clock(&self.host));
@@ -89,10 +90,11 @@ impl<H: Host> Hart<H> {
         }
     }
 
-    /// The instruction that trapped: from `mtval`, which may be zero.
+    /// The instruction that trapped: from `mtval`; from memory where that is
+    /// zero, or where it may be another one's and memory holds an `mret`.
     #[inline(always)]
-    fn trapped_instruction(&mut self, seat: &mut Seat, value: u64) -> Option<u32> {
-        if value != 0 {
+    pub(super) fn trapped_instruction(&mut self, seat: &mut Seat, value: u64) -> Option<u32> {
+        if value != 0 && (seat.trusts_mtval() || self.fetch(seat) != Some(MRET)) {
             return Some(low_word(value));
         }
         let inst = self.fetch(seat)?;

@@ -106,6 +106,13 @@ impl Seat {
         })
     }
 
+    /// Whether `mtval` holds the instruction that was illegal. QEMU 10 leaves
+    /// an older one there for `mret`, which only vM has a use for.
+    #[inline(always)]
+    pub(super) fn trusts_mtval(&self) -> bool {
+        self.cpu.mode != Mode::Machine
+    }
+
     /// The registers, for the world switch.
     #[inline(always)]
     pub fn context(&mut self) -> &mut Context {

@@ -34,7 +34,7 @@ const STORE_PAGE: u64 = Cause::StorePage as u64;
 /// the guest's registers, those that the instruction names are true.
 #[inline(always)]
 pub fn short_instruction<H: Host>(host: &mut H, seat: &mut Seat, value: u64) -> Short {
-    if seat.traced {
+    if seat.traced || !seat.trusts_mtval() {
         return Short::Unhandled;
     }
     let inst = super::exit::low_word(value);

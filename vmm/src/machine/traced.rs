@@ -14,8 +14,8 @@ impl<H: Host> Hart<H> {
         let at = (seat.cpu.mode, seat.cpu.ctx.pc);
         // Illegal instructions and loads and stores show the instruction.
         let inst = match trap.cause {
-            2 if trap.value != 0 => u32::try_from(trap.value).ok(),
-            2 | 5 | 7 | 13 | 15 => self.fetch(seat),
+            2 => self.trapped_instruction(seat, trap.value),
+            5 | 7 | 13 | 15 => self.fetch(seat),
             _ => None,
         };
         let did = self.handle(n, seat, trap);

@@ -82,24 +82,31 @@ struct LogPort {
     console: Console,
     /// The line that is coming in.
     line: Vec<u8>,
+    /// The host has asked us to stop, and has not been heard yet.
+    stop: bool,
 }
 
 /// The only wish there is: end the guests, and report.
 const STOP: &[u8] = b"stop";
 
 impl LogPort {
-    /// Takes in what has come; tells whether the host wants us to stop.
-    fn receive(&mut self) -> bool {
+    /// Takes in what has come, and quietens the interrupt line.
+    fn receive(&mut self) {
         let _ = self.console.ack_interrupt();
-        let mut stop = false;
         while let Ok(Some(byte)) = self.console.recv(true) {
             match byte {
-                b'\n' => stop |= core::mem::take(&mut self.line) == STOP,
+                b'\n' => self.stop |= core::mem::take(&mut self.line) == STOP,
                 _ if self.line.len() <= STOP.len() => self.line.push(byte),
                 _ => {}
             }
         }
-        stop
+    }
+
+    /// Writes, and leaves no interrupt for having written.
+    fn send(&mut self, text: &str) {
+        // A host that went away loses the rest of the log, nothing else.
+        let _ = self.console.send_bytes(text.as_bytes());
+        self.receive();
     }
 }
 
@@ -116,7 +123,9 @@ pub(super) fn init() {
                 if let Ok(console) = Console::new(transport) {
                     plic::enable(source);
                     let line = Vec::new();
-                    LOG.call_once(|| SpinMutex::new(LogPort { source, console, line }));
+                    LOG.call_once(|| {
+                        SpinMutex::new(LogPort { source, console, line, stop: false })
+                    });
                 }
             }
             DeviceType::Block => {
@@ -147,16 +156,21 @@ pub(super) fn has_log() -> bool {
 /// Writes to the log port, if there is one.
 pub(super) fn write_log(text: &str) {
     if let Some(log) = LOG.get() {
-        // A host that went away loses the rest of the log, nothing else.
-        let _ = log.lock().console.send_bytes(text.as_bytes());
+        log.lock().send(text);
     }
+}
+
+/// Whether the host has asked us to stop since this was last asked.
+pub(super) fn wants_stop() -> bool {
+    LOG.get().is_some_and(|log| core::mem::take(&mut log.lock().stop))
 }
 
 /// What the device that interrupts with `source` has to say; its line is
 /// quiet afterwards.
 pub(super) fn interrupted(source: u32) -> Option<External> {
     if let Some(log) = LOG.get().filter(|log| log.lock().source == source) {
-        return log.lock().receive().then_some(External::Stop);
+        log.lock().receive();
+        return None;
     }
     let disks = DISKS.get()?;
     let number = disks.iter().position(|disk| disk.source == source)?;
