@@ -51,7 +51,7 @@ fn timer(p: &mut Probe) {
     csr::write::<MIE>(MTI);
     for (mode, interrupts) in [(Mode::M, false), (Mode::M, true), (Mode::S, false), (Mode::S, true)]
     {
-        let deadline = clint::mtime() + 2 * TICKS_PER_MS;
+        let deadline = clint::mtime() + 50 * TICKS_PER_MS;
         clint::set_mtimecmp(0, deadline);
         wake(p, "timer", mode, interrupts);
         p.holds("not early", clint::mtime() >= deadline);
@@ -67,7 +67,7 @@ fn sstc(p: &mut Probe) {
     csr::write::<MIDELEG>(STI);
     csr::write::<MIE>(STI);
     csr::write::<MSTATUS>(0);
-    let deadline = clint::mtime() + 2 * TICKS_PER_MS;
+    let deadline = clint::mtime() + 50 * TICKS_PER_MS;
     csr::write::<STIMECMP>(deadline);
     wake(p, "stimecmp", Mode::S, false);
     p.holds("not early", clint::mtime() >= deadline);
