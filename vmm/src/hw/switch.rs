@@ -98,6 +98,7 @@ global_asm!(
     "li t1, {unhandled}",
     "beq t0, t1, 5f",
     "li a0, {handled}",
+    "li a1, 0",
     "5: ret",
     // The VMM trapped: a fresh stack, since the old one may be the reason.
     "vmm_trap:",
