@@ -121,15 +121,17 @@ impl Shadow {
         let mut page = self.root_page(fill.space).ok_or(Full)?;
         let mut level = ROOT_LEVEL;
         let mut leaf_level = ROOT_LEVEL;
-        if let Some(walk) = fill.walk {
+        if let Some(walk) = &fill.walk {
             leaf_level = walk.level;
-            for table in (walk.level..=ROOT_LEVEL).filter_map(|l| walk.tables.get(usize::from(l))) {
-                self.follow(fill, *table, peers)?;
+            let tables = walk.tables;
+            for table in tables.into_iter().skip(leaf_level.into()) {
+                self.follow(fill, table, peers)?;
             }
         }
         loop {
             let slot = Slot::new(page, pte::index(fill.gva, level));
-            let origin = fill.walk.and_then(|walk| walk.entries.get(usize::from(level)).copied());
+            let entries = fill.walk.as_ref().map(|walk| &walk.entries);
+            let origin = entries.and_then(|entries| entries.get(usize::from(level)).copied());
             let origin = origin.unwrap_or(Pte(0));
             let child = if level > leaf_level {
                 Key { source: origin.ppn(), level: level - 1, direct: None, ..key(fill.space) }
