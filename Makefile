@@ -2,7 +2,7 @@
 # what it can; the work is done by the host tool in xtask/.
 
 .DEFAULT_GOAL := help
-.PHONY: help qemu qemu-linux test lint setup rust
+.PHONY: help qemu qemu-linux test lint bench setup rust
 
 RUST := 1.95
 
@@ -26,6 +26,9 @@ test: rust ## run all tests: on the host, the build for RISC-V, guests in QEMU
 
 lint: rust ## check formatting, lints and the rules of the house
 	@cargo xtask lint
+
+bench: rust ## measure what each operation costs a guest; ARGS=--explain shows where it goes
+	@cargo xtask bench $(ARGS)
 
 setup: rust ## install what is needed, such as QEMU; the other targets do it, too
 	@cargo xtask setup

@@ -3,10 +3,10 @@
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
-use crate::failure::{Result, mistake};
+use crate::failure::{Context, Result, TOOL, mistake};
 use crate::run::RunCommand;
 use crate::run::options::RunOptions;
-use crate::{demo, lint, linux, setup, suite};
+use crate::{demo, lint, linux, setup, suite, workspace};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", version)]
@@ -30,6 +30,19 @@ enum Commands {
     Test,
     /// Check formatting, lints and the rules of the house
     Lint,
+    /// Measure what each operation costs a guest (see docs/benchmarks.md)
+    #[command(disable_help_flag = true)]
+    Bench(Forwarded),
+    /// Show where the instructions of one operation go, by function of the VMM
+    #[command(disable_help_flag = true)]
+    Profile(Forwarded),
+}
+
+/// Arguments for a program of its own, so that this tool stays small.
+#[derive(clap::Args)]
+struct Forwarded {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+    arguments: Vec<String>,
 }
 
 /// Does what the command line says; returns the exit status.
@@ -52,7 +65,17 @@ pub fn main() -> Result<u8> {
         Commands::Setup => setup::main().map(|()| 0),
         Commands::Test => suite::main().map(|()| 0),
         Commands::Lint => lint::main().map(|()| 0),
+        Commands::Bench(forwarded) => bench("bench", &forwarded.arguments),
+        Commands::Profile(forwarded) => bench("profile", &forwarded.arguments),
     }
+}
+
+/// Builds the crate `bench` and runs one of its commands.
+fn bench(command: &str, arguments: &[String]) -> Result<u8> {
+    let mut cargo = workspace::cargo();
+    cargo.args(["run", "--quiet", "--package", "bench", "--", command]).args(arguments);
+    let status = cargo.status().context("run cargo")?;
+    Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(TOOL))
 }
 
 fn is_request(error: &clap::Error) -> bool {

@@ -3,6 +3,7 @@
 //!
 //! ```text
 //!   boot      first instructions, stacks, harts that wait to be called
+//!   bootargs  the command line, for the few probes that take one
 //!   context   run a snippet in any mode as if it were a function call
 //!   trap      what ended the snippet, in words
 //!   access    snippets: one load or store, one instruction made on the fly
@@ -19,6 +20,7 @@
 
 pub mod access;
 pub mod boot;
+pub mod bootargs;
 pub mod context;
 pub mod csr;
 pub mod dev;

@@ -19,17 +19,25 @@ pub fn program() -> String {
 /// If it is missing or too old: with what to do.
 pub fn find() -> Result<String> {
     let program = program();
+    match version()? {
+        version if version < OLDEST => Err(too_old(&program, version)),
+        _ => Ok(program),
+    }
+}
+
+/// The version of QEMU, major and minor.
+///
+/// # Errors
+/// If it is missing.
+pub fn version() -> Result<(u32, u32)> {
+    let program = program();
     let output = Command::new(&program).arg("--version").stdin(Stdio::null()).output();
     let output = output.map_err(|error| match error.kind() {
         ErrorKind::NotFound => missing(&program),
         _ => broken(format!("can't run {program}: {error}")),
     })?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let version = version(&text).context(format!("understand the version of {program}"))?;
-    match version < OLDEST {
-        true => Err(too_old(&program, version)),
-        false => Ok(program),
-    }
+    parse_version(&text).context(format!("understand the version of {program}"))
 }
 
 fn missing(program: &str) -> Failure {
@@ -48,7 +56,7 @@ fn too_old(program: &str, (major, minor): (u32, u32)) -> Failure {
 }
 
 /// The version in `QEMU emulator version 7.2.22 (...)`.
-fn version(text: &str) -> std::result::Result<(u32, u32), String> {
+fn parse_version(text: &str) -> std::result::Result<(u32, u32), String> {
     let first = text.lines().next().unwrap_or_default();
     let number = first.split_once("version ").map(|(_, rest)| rest).unwrap_or_default();
     let mut parts = number.split(|c: char| !c.is_ascii_digit()).map(str::parse);
@@ -65,9 +73,9 @@ mod tests {
     #[test]
     fn versions_of_distributions_are_understood() {
         let debian = "QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7)\nCopyright";
-        assert_eq!(version(debian), Ok((7, 2)));
-        assert_eq!(version("QEMU emulator version 10.0.2"), Ok((10, 0)));
-        assert!(version("sh: not found").is_err());
+        assert_eq!(parse_version(debian), Ok((7, 2)));
+        assert_eq!(parse_version("QEMU emulator version 10.0.2"), Ok((10, 0)));
+        assert!(parse_version("sh: not found").is_err());
         assert!((6, 2) < OLDEST && (10, 0) > OLDEST);
     }
 }

@@ -4,11 +4,15 @@
 //! figure of a guest includes what the VMM executes for it. Each operation
 //! runs N and 2N times; the difference over N is exact, since what is paid
 //! once cancels.
+//!
+//! The command line `op=NAME` measures one operation only, and `rounds=N`
+//! says how often it runs: 8 times to warm up, then N, then 2N.
 #![no_std]
 #![no_main]
 
 use core::arch::naked_asm;
 
+use probes::bootargs;
 use probes::context::{A0, Snippet};
 use probes::csr::{
     self, MCOUNTEREN, MEDELEG, MENVCFG, MIDELEG, MIE, MSTATUS, MTI, MTVEC, SCOUNTEREN, SSCRATCH,
@@ -29,6 +33,8 @@ const SHARED: u64 = 0x6000_0000;
 const ABSENT: u64 = 0x7000_0000;
 /// Pages that the working set has.
 const SET: u64 = 64;
+/// Pages that are there to be touched once.
+const FRESH_PAGES: u64 = 1024;
 
 /// Defines the loop of an operation: a0 iterations, parameters in a1 to a5;
 /// gives the instructions in a0. It ends by `ebreak`, so that `ecall` may be
@@ -56,7 +62,7 @@ macro_rules! operation {
 
 operation! {
     /// Reads a CSR of S-mode.
-    fn csrr { "csrr t0, sscratch" }
+    fn csrr { "csrr a5, sscratch" }
 }
 operation! {
     /// Opens and closes interrupts.
@@ -149,7 +155,7 @@ handler! {
 }
 handler! {
     /// S-mode: goes on behind the instruction.
-    fn on_fault { "csrr t0, sepc", "addi t0, t0, 4", "csrw sepc, t0", "sret" }
+    fn on_fault { "csrr a5, sepc", "addi a5, a5, 4", "csrw sepc, a5", "sret" }
 }
 handler! {
     /// S-mode: what a Unix-like kernel does for an empty system call. All
@@ -182,6 +188,44 @@ fn address(code: Snippet) -> u64 {
     code as *const () as u64
 }
 
+/// What is to be measured, and where it is told.
+struct Bench<'a> {
+    probe: &'a mut Probe,
+    only: Option<&'static str>,
+    rounds: Option<u64>,
+}
+
+impl<'a> Bench<'a> {
+    fn new(probe: &'a mut Probe) -> Self {
+        let line = bootargs::bootargs(probe.dtb);
+        let rounds = bootargs::value(line, "rounds").and_then(|text| text.parse().ok());
+        Self { probe, only: bootargs::value(line, "op"), rounds }
+    }
+
+    fn wants(&self, name: &str) -> bool {
+        self.only.is_none_or(|only| only == name)
+    }
+
+    /// Measures, after a warm-up that is not counted.
+    fn measure(&mut self, cost: &Cost) {
+        if self.wants(cost.name) {
+            let rounds = self.rounds.unwrap_or(cost.rounds);
+            let _ = cost.run(WARM_UP, &cost.args);
+            let once = cost.run(rounds, &cost.args);
+            let twice = cost.run(2 * rounds, &cost.args);
+            self.report(cost.name, once, twice, rounds);
+        }
+    }
+
+    fn report(&mut self, name: &str, once: u64, twice: u64, rounds: u64) {
+        let tenths = twice.wrapping_sub(once).wrapping_mul(10) / rounds.max(1);
+        self.probe.show(name, format_args!("{}.{}", tenths / 10, tenths % 10));
+    }
+}
+
+/// Rounds that warm up.
+const WARM_UP: u64 = 8;
+
 /// One operation to measure.
 struct Cost {
     name: &'static str,
@@ -209,41 +253,30 @@ impl Cost {
         let trap = context.run(self.mode, self.code);
         if trap.cause == 3 { context.x[A0] } else { 0 }
     }
-
-    /// Measures, after a warm-up that is not counted.
-    fn measure(&self, p: &mut Probe) {
-        let _ = self.run(8, &self.args);
-        let once = self.run(self.rounds, &self.args);
-        let twice = self.run(2 * self.rounds, &self.args);
-        report(p, self.name, once, twice, self.rounds);
-    }
-}
-
-fn report(p: &mut Probe, name: &str, once: u64, twice: u64, rounds: u64) {
-    let tenths = twice.wrapping_sub(once).wrapping_mul(10) / rounds;
-    p.show(name, format_args!("{}.{}", tenths / 10, tenths % 10));
 }
 
 fn main(p: &mut Probe) {
+    let mut bench = Bench::new(p);
+    let b = &mut bench;
     csr::write::<MCOUNTEREN>(7);
     csr::write::<SCOUNTEREN>(7);
     let space = spaces();
     space[0].switch();
-    Cost::new("csrr", csrr, &[]).measure(p);
-    Cost::new("sie-pair", sie_pair, &[]).measure(p);
-    timers(p);
-    touches(p);
+    b.measure(&Cost::new("csrr", csrr, &[]));
+    b.measure(&Cost::new("sie-pair", sie_pair, &[]));
+    timers(b);
+    touches(b);
     let set = [WARM, PAGE, SET];
-    Cost { rounds: 50, ..Cost::new("fence-touch-64", fence_touch, &set) }.measure(p);
+    b.measure(&Cost { rounds: 50, ..Cost::new("fence-touch-64", fence_touch, &set) });
     let roots = [space[1].satp(0), space[0].satp(0)];
-    Cost::new("switch", switch, &roots).measure(p);
+    b.measure(&Cost::new("switch", switch, &roots));
     let both = [roots[0], roots[1], WARM, PAGE, SET];
-    Cost { rounds: 50, ..Cost::new("switch-touch-64", switch_touch, &both) }.measure(p);
-    traps(p);
-    Cost::new("sum-window", sum_window, &[SHARED, csr::SUM]).measure(p);
-    Cost::new("uart-lsr", load_byte, &[UART.address(LSR)]).measure(p);
+    b.measure(&Cost { rounds: 50, ..Cost::new("switch-touch-64", switch_touch, &both) });
+    traps(b);
+    b.measure(&Cost::new("sum-window", sum_window, &[SHARED, csr::SUM]));
+    b.measure(&Cost::new("uart-lsr", load_byte, &[UART.address(LSR)]));
     let claim = PLIC.address(THRESHOLD + 0x1000 * context_s(0) + 4);
-    Cost::new("plic-claim", load_word, &[claim]).measure(p);
+    b.measure(&Cost::new("plic-claim", load_word, &[claim]));
     paging::bare();
 }
 
@@ -258,7 +291,7 @@ fn spaces() -> [Space; 2] {
             space.map(WARM + n * PAGE, frames.after(n).pa(), KERNEL, 0);
         }
         space.map(SHARED, frames.pa(), USER, 0);
-        for n in 0..1024 {
+        for n in 0..FRESH_PAGES {
             space.map(FRESH + n * PAGE, frames.after(n % SET).pa(), KERNEL, 0);
         }
         space
@@ -266,12 +299,12 @@ fn spaces() -> [Space; 2] {
 }
 
 /// The timer of the CLINT in M-mode, and that of Sstc in S-mode.
-fn timers(p: &mut Probe) {
+fn timers(b: &mut Bench<'_>) {
     clint::set_mtimecmp(0, u64::MAX);
     csr::write::<MIE>(MTI);
     let vector = csr::read::<MTVEC>();
     let cost = Cost::new("timer-m", timer_m, &[CLINT.address(MTIMECMP), 0, 0, 0, vector]);
-    Cost { mode: Mode::M, ..cost }.measure(p);
+    b.measure(&Cost { mode: Mode::M, ..cost });
     csr::write::<MIE>(0);
 
     csr::set::<MENVCFG>(STCE);
@@ -280,7 +313,7 @@ fn timers(p: &mut Probe) {
     csr::write::<MIE>(STI);
     csr::write::<MSTATUS>(csr::SIE_BIT);
     let cost = Cost::new("timer-s", timer_s, &[]);
-    Cost { stvec: Some(on_timer_s), ..cost }.measure(p);
+    b.measure(&Cost { stvec: Some(on_timer_s), ..cost });
     csr::write::<MSTATUS>(0);
     csr::write::<MIE>(0);
 }
@@ -309,24 +342,28 @@ extern "C" fn timer_m() {
     )
 }
 
-/// Pages that are touched once: 8, then N, then 2N others.
-fn touches(p: &mut Probe) {
+/// Pages that are touched once: those that warm up, then N, then 2N others.
+fn touches(b: &mut Bench<'_>) {
     let cost = Cost::new("first-touch", first_touch, &[]);
+    if !b.wants(cost.name) {
+        return;
+    }
     let from = |page: u64| [FRESH + page * PAGE, PAGE, 0, 0, 0];
-    let _ = cost.run(8, &from(0));
-    let once = cost.run(256, &from(8));
-    let twice = cost.run(512, &from(264));
-    report(p, cost.name, once, twice, 256);
+    let rounds = b.rounds.unwrap_or(256).min((FRESH_PAGES - WARM_UP) / 3);
+    let _ = cost.run(WARM_UP, &from(0));
+    let once = cost.run(rounds, &from(WARM_UP));
+    let twice = cost.run(2 * rounds, &from(WARM_UP + rounds));
+    b.report(cost.name, once, twice, rounds);
 }
 
 /// Traps that the guest's own kernel handles.
-fn traps(p: &mut Probe) {
+fn traps(b: &mut Bench<'_>) {
     csr::write::<MEDELEG>(1 << 8 | 1 << 13);
     let cost = Cost::new("page-fault", fault, &[ABSENT]);
-    Cost { stvec: Some(on_fault), ..cost }.measure(p);
+    b.measure(&Cost { stvec: Some(on_fault), ..cost });
     let frame = Frame::new();
     csr::write::<SSCRATCH>(frame.pa());
     let cost = Cost::new("syscall", syscall, &[]);
-    Cost { mode: Mode::U, stvec: Some(on_syscall), ..cost }.measure(p);
+    b.measure(&Cost { mode: Mode::U, stvec: Some(on_syscall), ..cost });
     csr::write::<MEDELEG>(0);
 }

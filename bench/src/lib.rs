@@ -1,0 +1,21 @@
+//! Measures what guests pay on Trapeze, and where it goes; see
+//! docs/benchmarks.md.
+//!
+//! ```text
+//!   operation   what is measured, and what it should cost
+//!   machine     the probe `cost`, run natively and as a guest
+//!   cpu         the suite: figures and exits of each operation
+//!   profile     the instructions of one operation, by function of the VMM
+//!   report      what was measured, where: JSON
+//!   render      the same as tables
+//! ```
+//!
+//! It goes through `cargo xtask run`, as users do.
+
+pub mod cpu;
+pub mod machine;
+pub mod operation;
+pub mod profile;
+mod progress;
+pub mod render;
+pub mod report;

@@ -1,0 +1,105 @@
+//! Where the instructions of one operation go, by function of the VMM.
+//!
+//! QEMU logs every instruction (one per translation block, `-d exec`). The
+//! probe runs the operation N and 2N times, each time between two reads of
+//! `instret`; what the second window has more than the first belongs to N
+//! operations. Nothing is sampled: the sum is the figure that the probe
+//! measures.
+
+mod log;
+mod marks;
+mod symbols;
+
+use std::collections::BTreeMap;
+use std::io::BufReader;
+use std::process::{Command, Stdio};
+
+use serde::{Deserialize, Serialize};
+use xtask::failure::{Context, Result, broken};
+use xtask::mode::Mode;
+use xtask::run::qemu;
+use xtask::workspace;
+
+use crate::machine::{self, Bench};
+use log::Histogram;
+use marks::Marks;
+use symbols::Symbols;
+
+/// Operations in the first window.
+const ROUNDS: u32 = 20;
+
+/// Instructions of one function, per operation.
+#[derive(Serialize, Deserialize, Clone, PartialEq, Debug)]
+pub struct Share {
+    /// Source file below `vmm/src`, or what stands for it.
+    pub file: String,
+    /// The function that the instruction was written in, even if inlined.
+    pub function: String,
+    /// Instructions per operation.
+    pub instructions: f64,
+}
+
+/// Profiles one operation; largest shares first.
+///
+/// # Errors
+/// If the run fails, or the log does not show the operation.
+pub fn of(bench: &Bench, operation: &str) -> Result<Vec<Share>> {
+    let marks = Marks::read(bench.kernel())?;
+    let mut qemu = command(bench, operation)?;
+    let mut child = qemu.spawn().context("start QEMU")?;
+    let log = child.stderr.take().ok_or_else(|| broken("QEMU has no log"))?;
+    let windows = log::windows(BufReader::with_capacity(1 << 20, log), &marks);
+    let status = child.wait().context("wait for QEMU")?;
+    let windows = windows.context("read QEMU's log")?;
+    let [_, once, twice] = windows.as_slice() else {
+        return Err(broken(format!(
+            "the log shows {} windows of {operation}, not 3 (QEMU: {status})",
+            windows.len()
+        )));
+    };
+    Ok(shares(once, twice, &Symbols::read(&workspace::vmm_path())?))
+}
+
+/// QEMU, with the log on stderr and nothing else on it.
+fn command(bench: &Bench, operation: &str) -> Result<Command> {
+    let mut run = bench.run(Mode::Guest, &format!("op={operation} rounds={ROUNDS}"));
+    let line = machine::output({
+        run.arg("--dry-run");
+        run
+    })?;
+    let single = match qemu::version()? >= (8, 1) {
+        true => "-accel tcg,one-insn-per-tb=on",
+        false => "-singlestep",
+    };
+    let mut sh = Command::new("sh");
+    sh.args(["-c", &format!("exec {} {single} -d exec,nochain", line.trim())]);
+    sh.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    Ok(sh)
+}
+
+/// The difference of two windows, by function.
+fn shares(once: &Histogram, twice: &Histogram, symbols: &Symbols) -> Vec<Share> {
+    let mut all: BTreeMap<(String, String), f64> = BTreeMap::new();
+    let mut add = |place, more: f64| *all.entry(place).or_default() += more / f64::from(ROUNDS);
+    add(
+        ("guest".to_owned(), "the operation itself".to_owned()),
+        difference(once.guest, twice.guest),
+    );
+    for (pc, count) in &twice.vmm {
+        let before = once.vmm.get(pc).copied().unwrap_or_default();
+        add(symbols.place(*pc), difference(before, *count));
+    }
+    for (pc, count) in once.vmm.iter().filter(|(pc, _)| !twice.vmm.contains_key(pc)) {
+        add(symbols.place(*pc), difference(*count, 0));
+    }
+    let shares = all.into_iter().filter(|(_, n)| *n != 0.0);
+    let mut shares: Vec<Share> = shares
+        .map(|((file, function), instructions)| Share { file, function, instructions })
+        .collect();
+    shares.sort_by(|a, b| b.instructions.total_cmp(&a.instructions));
+    shares
+}
+
+fn difference(once: u32, twice: u32) -> f64 {
+    f64::from(twice) - f64::from(once)
+}
