@@ -9,7 +9,7 @@ RUST := 1.95
 help: ## list what there is
 	@echo "Trapeze: a RISC-V VMM for machines without the H extension"
 	@echo
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 	@echo
 	@echo "  cargo xtask run --help    run guests of your own"
 
