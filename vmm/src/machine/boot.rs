@@ -209,7 +209,7 @@ fn build_disks(
             DiskModel::VirtioMmio(MmioVersion::Modern) => Version::Modern,
             DiskModel::Pv | DiskModel::Ata => return Err(Reason::Model),
         };
-        *slot = Some(Mmio::new(version, Blk::new(storage)));
+        *slot = Some(Mmio::new(version, Box::new(Blk::new(storage))));
     }
     Ok(slots)
 }

@@ -89,8 +89,13 @@ impl Blk {
 }
 
 impl Device for Blk {
-    const KIND: DeviceType = DeviceType::Block;
-    const QUEUES: usize = 1;
+    fn kind(&self) -> DeviceType {
+        DeviceType::Block
+    }
+
+    fn queues(&self) -> usize {
+        1
+    }
 
     fn features(&self) -> u64 {
         let mut features = Features::SEG_MAX | Features::BLK_SIZE | Features::FLUSH;

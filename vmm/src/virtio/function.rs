@@ -55,10 +55,11 @@ pub struct Function<D> {
 impl<D: Device> Function<D> {
     /// `device` as after a reset.
     pub fn new(device: D, interface: Interface) -> Self {
+        let queues = vec![Queue::default(); device.queues()];
         Self {
             device,
             interface,
-            queues: vec![Queue::default(); D::QUEUES],
+            queues,
             features: 0,
             status: Status::empty(),
             before_reset: Status::empty(),
@@ -140,6 +141,12 @@ impl<D: Device> Function<D> {
     /// The configuration space.
     pub fn config(&self) -> &[u8] {
         self.device.config()
+    }
+
+    /// The driver writes the configuration space: see
+    /// [`Device::write_config`].
+    pub fn write_config(&mut self, offset: u64, bytes: &[u8]) -> bool {
+        self.device.write_config(offset, bytes)
     }
 
     /// Whether queue `index` exists, and whether it is in use.

@@ -15,10 +15,9 @@ use alloc::vec::Vec;
 use trapeze_protocol::device::Status;
 use trapeze_protocol::queue as layout;
 
-use super::Device;
-use super::blk::Blk;
 use super::function::{Function, Interface, InterruptStatus};
 use super::queue::{MAX_SIZE, Place};
+use super::{AnyDevice, Device};
 use crate::addr::{Gpa, to_usize};
 use crate::bus::{AccessFault, Width};
 use crate::mem::GuestRam;
@@ -83,7 +82,7 @@ impl Default for Setup {
 }
 
 /// A slot with a device.
-pub struct Mmio<D = Blk> {
+pub struct Mmio<D = AnyDevice> {
     function: Function<D>,
     version: Version,
     setups: Vec<Setup>,
@@ -97,10 +96,11 @@ pub struct Mmio<D = Blk> {
 impl<D: Device> Mmio<D> {
     /// A slot of `version` with `device`.
     pub fn new(version: Version, device: D) -> Self {
+        let setups = vec![Setup::default(); device.queues()];
         Self {
             function: Function::new(device, version),
             version,
-            setups: vec![Setup::default(); D::QUEUES],
+            setups,
             device_features_sel: 0,
             driver_features_sel: 0,
             queue_sel: 0,
@@ -152,7 +152,7 @@ impl<D: Device> Mmio<D> {
         match offset {
             MAGIC_VALUE => MAGIC,
             VERSION => 1 + u32::from(!legacy),
-            DEVICE_ID => D::KIND as u32,
+            DEVICE_ID => self.function.device().kind() as u32,
             VENDOR_ID => VENDOR,
             DEVICE_FEATURES => word(self.function.offered(), self.device_features_sel),
             QUEUE_NUM_MAX if self.queue_ready().is_some() => MAX_SIZE.into(),
@@ -194,10 +194,18 @@ impl<D: Device> Mmio<D> {
                 self.write_control(offset, word(value, 0), ram);
                 self.write_control(offset + 4, word(value, 1), ram);
             }
-            (0..END, _) => {}
+            (0..CONFIG, _) => {}
+            (CONFIG..END, _) => self.write_config(offset - CONFIG, width, value),
             _ => return Err(AccessFault),
         }
         Ok(())
+    }
+
+    /// What the device does not take is lost (section 2.5).
+    fn write_config(&mut self, offset: u64, width: Width, value: u64) {
+        let bytes = value.to_le_bytes();
+        let written = bytes.get(..to_usize(width.bytes())).unwrap_or_default();
+        self.function.write_config(offset, written);
     }
 
     fn write_control(&mut self, offset: u64, value: u32, ram: &GuestRam) {

@@ -19,6 +19,8 @@ pub mod function;
 pub mod mmio;
 pub mod queue;
 
+use alloc::boxed::Box;
+
 pub use function::Function;
 pub use queue::Broken;
 
@@ -39,17 +41,25 @@ bitflags::bitflags! {
 }
 
 /// The part of a virtio device that its type decides.
-pub trait Device {
+pub trait Device: Send {
     /// Its type (virtio 1.2, section 5).
-    const KIND: DeviceType;
+    fn kind(&self) -> DeviceType;
+
     /// How many queues it has.
-    const QUEUES: usize;
+    fn queues(&self) -> usize;
 
     /// The features of its type that it offers.
     fn features(&self) -> u64;
 
     /// The configuration space.
     fn config(&self) -> &[u8];
+
+    /// The driver writes `bytes` to the configuration space at `offset`;
+    /// `false` where it cannot be written, which is everywhere on most.
+    fn write_config(&mut self, offset: u64, bytes: &[u8]) -> bool {
+        let _ = (offset, bytes);
+        false
+    }
 
     /// The driver added to queue `index`, or there was [`Served::MORE`].
     fn serve(
@@ -69,4 +79,50 @@ pub trait Device {
     /// How many requests a backend works on and may still write guest memory
     /// for, forgotten ones included.
     fn busy(&self) -> usize;
+}
+
+/// A device of any type, as a guest's list of devices holds it.
+pub type AnyDevice = Box<dyn Device>;
+
+impl<D: Device + ?Sized> Device for Box<D> {
+    fn kind(&self) -> DeviceType {
+        (**self).kind()
+    }
+
+    fn queues(&self) -> usize {
+        (**self).queues()
+    }
+
+    fn features(&self) -> u64 {
+        (**self).features()
+    }
+
+    fn config(&self) -> &[u8] {
+        (**self).config()
+    }
+
+    fn write_config(&mut self, offset: u64, bytes: &[u8]) -> bool {
+        (**self).write_config(offset, bytes)
+    }
+
+    fn serve(
+        &mut self,
+        index: usize,
+        queues: &mut [Queue],
+        ram: &GuestRam,
+    ) -> Result<Served, Broken> {
+        (**self).serve(index, queues, ram)
+    }
+
+    fn collect(&mut self, queues: &mut [Queue], ram: &GuestRam) -> Result<Served, Broken> {
+        (**self).collect(queues, ram)
+    }
+
+    fn abandon(&mut self, index: usize) {
+        (**self).abandon(index);
+    }
+
+    fn busy(&self) -> usize {
+        (**self).busy()
+    }
 }

@@ -15,8 +15,13 @@ struct Probe {
 }
 
 impl Device for Probe {
-    const KIND: DeviceType = DeviceType::Entropy;
-    const QUEUES: usize = 2;
+    fn kind(&self) -> DeviceType {
+        DeviceType::Entropy
+    }
+
+    fn queues(&self) -> usize {
+        2
+    }
 
     fn features(&self) -> u64 {
         0x22
