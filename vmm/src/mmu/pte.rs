@@ -121,6 +121,12 @@ impl Pte {
         Self(target.page() << Self::PPN_SHIFT | flags)
     }
 
+    /// The same shadow leaf, but for real S-mode alone.
+    #[inline]
+    pub const fn without_user(self) -> Self {
+        Self(self.0 & !Self::U)
+    }
+
     /// A shadow pointer to the table at `target`.
     #[inline]
     pub const fn shadow_pointer(target: Hpa) -> Self {

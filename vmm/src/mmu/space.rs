@@ -1,9 +1,12 @@
 //! Which translation applies: the part of a vCPU's state that decides what
 //! an address means and who may use it.
 //!
-//! All guest modes run in real U-mode (classic), so what hardware would
+//! Where all guest modes run in real U-mode (classic), what hardware would
 //! decide by mode, SUM and MXR at each access is decided when a shadow entry
-//! is filled: there is one shadow root per guest root *and view*.
+//! is filled: there is one shadow root per guest root *and view*. Where vS
+//! runs in real S-mode (assisted), hardware decides: shadow entries have the
+//! guest's U bit, all views of a guest root share one shadow root, and the
+//! view says only who took a fault.
 
 use bitflags::bitflags;
 
@@ -28,6 +31,8 @@ bitflags! {
         /// Only instruction fetches: loads and stores use another space
         /// (`mstatus.MPRV`) and are emulated one by one.
         const FETCH_ONLY = 1 << 5;
+        /// Real S-mode and U-mode look: assisted.
+        const NATIVE = 1 << 6;
     }
 }
 
@@ -63,6 +68,25 @@ impl Space {
         Self { view: self.view | View::FETCH_ONLY, ..self }
     }
 
+    /// The same translation where vS and vU, which `user` says it is now, run
+    /// in real S-mode and U-mode.
+    #[inline]
+    pub fn native(self, user: bool) -> Self {
+        let mut view = self.view | View::NATIVE;
+        view.set(View::USER, user);
+        Self { view, ..self }
+    }
+
+    /// What all spaces have in common that share a shadow root with this one.
+    /// Without translation there is no U bit that would let them share it.
+    #[inline]
+    pub fn shared(self) -> Self {
+        if self.view.contains(View::NATIVE) && !self.is_bare() {
+            return Self { view: View::NATIVE, ..self };
+        }
+        self
+    }
+
     /// Whether there is no translation.
     #[inline]
     pub fn is_bare(self) -> bool {
@@ -90,6 +114,23 @@ impl Space {
             _ => rights = Rights::empty(),
         }
         self.limit(rights)
+    }
+
+    /// What the shadow entry for a guest leaf grants, of what it is known to
+    /// grant in this view: the hardware looks at the rest itself, or not.
+    #[inline]
+    pub fn entry_rights(self, leaf: Pte, in_view: Rights) -> Rights {
+        if self.view.contains(View::NATIVE) { leaf.rights() } else { in_view }
+    }
+
+    /// Whether the shadow entry for a guest leaf is one for real U-mode.
+    #[inline]
+    pub fn for_user_mode(self, leaf: Option<Pte>) -> bool {
+        match leaf {
+            _ if !self.view.contains(View::NATIVE) => true,
+            Some(leaf) => leaf.has(Pte::U),
+            None => self.view.contains(View::USER),
+        }
     }
 
     /// Takes away what the view never grants.
@@ -127,6 +168,20 @@ mod tests {
     #[test]
     fn sum_means_nothing_to_user_mode() {
         assert_eq!(space(true, true, false), space(true, false, false));
+    }
+
+    #[test]
+    fn real_modes_share_a_root_and_tell_pages_apart_by_their_u_bit() {
+        let (kernel, user) = (space(false, true, true), space(true, false, false));
+        assert_eq!(kernel.native(false).shared(), user.native(true).shared());
+        let bare = Space::bare(false, 0);
+        assert_ne!(bare.native(false).shared(), bare.native(true).shared());
+        for space in [kernel.native(false), user.native(true)] {
+            assert!(space.for_user_mode(Some(USER_RWX)) && !space.for_user_mode(Some(KERNEL_X)));
+            assert_eq!(space.entry_rights(KERNEL_X, Rights::all()), Rights::X);
+        }
+        assert!(bare.native(true).for_user_mode(None) && !bare.native(false).for_user_mode(None));
+        assert!(user.for_user_mode(Some(KERNEL_X)) && bare.for_user_mode(None));
     }
 
     #[test]

@@ -22,12 +22,24 @@ struct Fill<'a> {
     access: Access,
     /// The guest's tables, unless the space is bare.
     walk: Option<Walk>,
-    /// What the guest's leaf grants.
+    /// What the guest's leaf grants, and whether to real U-mode.
     granted: Rights,
+    user: bool,
     /// The page that the access reaches.
     target: Gpa,
     /// Whether a translation that some TLB may hold was taken away.
     flush: bool,
+}
+
+impl Fill<'_> {
+    /// The view of direct pages: those of kernel and user are not the same.
+    fn direct_view(&self) -> View {
+        let mut view = self.space.view;
+        if view.contains(View::NATIVE) {
+            view.set(View::USER, self.user);
+        }
+        view
+    }
 }
 
 /// The quota is used up.
@@ -51,18 +63,27 @@ impl Shadow {
             Err(WalkFault::Page) => return Outcome::PageFault,
             Err(WalkFault::Access) => return Outcome::AccessFault,
         };
-        let granted = match &walk {
-            Some(walk) => writable_if_dirty(space.rights(walk.leaf()), walk.leaf()),
-            None => space.limit(Rights::all()),
+        let (in_view, granted, user) = match &walk {
+            Some(walk) => {
+                let (leaf, in_view) = (walk.leaf(), space.rights(walk.leaf()));
+                let granted = writable_if_dirty(space.entry_rights(leaf, in_view), leaf);
+                (in_view, granted, space.for_user_mode(Some(leaf)))
+            }
+            None => {
+                let all = space.limit(Rights::all());
+                (all, all, space.for_user_mode(None))
+            }
         };
         let gpa = walk.as_ref().map_or(Gpa(gva.0), |walk| walk.translate(gva));
         let target = gpa.align_down(PAGE_SIZE);
         let allowed = self.protection(space, target, PAGE_SIZE).unwrap_or(Rights::empty());
-        if !(allowed & granted).contains(Rights::from(access)) {
+        // An entry without rights would be a pointer to the next level.
+        if !(allowed & in_view).contains(Rights::from(access)) || (allowed & granted).is_empty() {
             return Outcome::AccessFault;
         }
         let Some(hpa) = ram.hpa(target, PAGE_SIZE) else { return Outcome::Device(gpa) };
-        let mut fill = Fill { ram, space, gva, access, walk, granted, target, flush: false };
+        let space = space.shared();
+        let mut fill = Fill { ram, space, gva, access, walk, granted, user, target, flush: false };
         match self.mirror(&mut fill, peers) {
             Err(Full) => Outcome::Full,
             Ok(()) => Outcome::Mapped { target: hpa, flush: fill.flush },
@@ -140,7 +161,13 @@ impl Shadow {
             } else {
                 let source = fill.target.align_down(pte::leaf_size(level)).page();
                 let direct = Some(fill.granted);
-                Key { source, level: level - 1, direct, ..key(fill.space) }
+                Key {
+                    source,
+                    level: level - 1,
+                    view: fill.direct_view(),
+                    direct,
+                    ..key(fill.space)
+                }
             };
             let child = self.find_or_make(child).ok_or(Full)?;
             self.point(fill.ram, slot, child, origin);
@@ -189,6 +216,7 @@ impl Shadow {
             }
         }
         let leaf = Pte::shadow_leaf(hpa, rights);
+        let leaf = if fill.user { leaf } else { leaf.without_user() };
         let old = self.pool.get(slot);
         // The hardware faulted on what it could have used: its TLB is stale.
         // And a leaf that changes must not live on in it.

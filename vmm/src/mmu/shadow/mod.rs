@@ -143,6 +143,7 @@ impl Shadow {
     }
 
     fn root_page(&mut self, space: Space) -> Option<PageId> {
+        let space = space.shared();
         let direct = space.is_bare().then(|| space.limit(Rights::all()));
         let key =
             Key { source: space.root, level: ROOT_LEVEL, view: space.view, pmp: space.pmp, direct };

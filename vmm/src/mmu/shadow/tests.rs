@@ -18,8 +18,8 @@ const TABLES: u64 = 6;
 /// The guest's own view of its memory, for writing to its tables.
 const DIRECT: u64 = 0x10_0000_0000;
 
-/// What the model hart remembers of a page: where it is, and its rights.
-type Tlb = HashMap<u64, (Hpa, Rights)>;
+/// What the model hart remembers of a page: where it is, and its entry.
+type Tlb = HashMap<u64, (Hpa, Pte)>;
 
 struct Model {
     ram: GuestRam,
@@ -27,6 +27,8 @@ struct Model {
     epoch: AtomicU64,
     tlb: Tlb,
     space: Space,
+    /// vS and vU run in real S-mode and U-mode.
+    native: bool,
     faults: usize,
 }
 
@@ -37,7 +39,8 @@ impl Model {
         let pmp = shadow.intern(Pmp::open().rules()).unwrap();
         let space = Space::sv39(Gpa(BASE), false, false, false, pmp);
         let epoch = AtomicU64::new(0);
-        let mut model = Self { ram, shadow, epoch, tlb: Tlb::new(), space, faults: 0 };
+        let mut model =
+            Self { ram, shadow, epoch, tlb: Tlb::new(), space, native: false, faults: 0 };
         for root in 0..2 {
             model.write_raw(root, pte::index(Gva(DIRECT), 2), leaf(0) | 0xcf);
         }
@@ -49,23 +52,30 @@ impl Model {
     }
 
     /// What the hardware would find in the shadow tables now.
-    fn hardware(&mut self, gva: Gva) -> Option<(Hpa, Rights)> {
+    fn hardware(&mut self, gva: Gva) -> Option<(Hpa, Pte)> {
         let root = self.shadow.root(self.space)?;
         let (entry, level) = self.shadow.lookup(root, gva)?;
         let within = gva.0 & (pte::leaf_size(level) - 1) & !0xfff;
-        entry.has(Pte::V).then(|| (Hpa(entry.hpa().0 | within), entry.rights()))
+        entry.has(Pte::V).then(|| (Hpa(entry.hpa().0 | within), entry))
+    }
+
+    /// What the hardware lets the guest do by a shadow entry.
+    fn usable(&self, entry: Pte, kind: Access) -> bool {
+        let real_user_mode = Space::sv39(Gpa(0), true, false, false, 0);
+        let hart = if self.native { self.space } else { real_user_mode };
+        hart.rights(entry).contains(Rights::from(kind))
     }
 
     /// Performs an access as a hart does: TLB, tables, fault, again.
     fn access(&mut self, gva: Gva, kind: Access) -> Result<Hpa, Outcome> {
         for _ in 0..4 {
             let known = self.tlb.get(&gva.page()).copied();
-            let usable = known.filter(|(_, rights)| rights.contains(Rights::from(kind)));
+            let usable = known.filter(|(_, entry)| self.usable(*entry, kind));
             let found = usable.or_else(|| self.hardware(gva));
-            if let Some((hpa, rights)) = found
-                && rights.contains(Rights::from(kind))
+            if let Some((hpa, entry)) = found
+                && self.usable(entry, kind)
             {
-                self.tlb.insert(gva.page(), (hpa, rights));
+                self.tlb.insert(gva.page(), (hpa, entry));
                 return Ok(hpa);
             }
             self.faults += 1;
@@ -179,8 +189,9 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
-fn run(quota: u32, events: Vec<Event>, probes: Vec<(Gva, Access)>) {
-    let mut model = Model::new(quota);
+fn run(quota: u32, native: bool, events: Vec<Event>, probes: Vec<(Gva, Access)>) {
+    let mut model = Model { native, ..Model::new(quota) };
+    model.switch(0, false, false, false);
     for event in events {
         match event {
             Event::Write { table, index, value } => {
@@ -206,12 +217,17 @@ fn run(quota: u32, events: Vec<Event>, probes: Vec<(Gva, Access)>) {
 impl Model {
     fn switch(&mut self, root: u64, user: bool, sum: bool, mxr: bool) {
         let root = Gpa(BASE + root * 4096);
-        self.switch_to(Space::sv39(root, user, sum, mxr, self.space.pmp));
+        let space = Space::sv39(root, user, sum, mxr, self.space.pmp);
+        self.switch_to(if self.native { space.native(user) } else { space });
     }
 
+    /// Real modes, SUM and MXR change without the VMM, and the TLB stays.
     fn switch_to(&mut self, space: Space) {
-        self.space = Space { pmp: self.space.pmp, ..space };
-        self.tlb.clear();
+        let space = Space { pmp: self.space.pmp, ..space };
+        let before = core::mem::replace(&mut self.space, space);
+        if before.shared() != self.space.shared() {
+            self.tlb.clear();
+        }
     }
 }
 
@@ -223,8 +239,9 @@ proptest! {
         events in prop::collection::vec(event(), 1..60),
         probes in prop::collection::vec((address(), kind()), 6),
         quota in prop_oneof![Just(8u32), Just(12), Just(64)],
+        native in any::<bool>(),
     ) {
-        run(quota, events, probes);
+        run(quota, native, events, probes);
     }
 }
 
