@@ -32,8 +32,8 @@ impl<H: Host> Hart<H> {
         let Some((csr, effects)) = done else { return false };
         seat.todo |= effects;
         match csr {
-            Some(csr) => seat.stats.count_csr(csr),
-            None => seat.stats.count(Did::Sret),
+            Some(csr) => seat.link.stats.count_csr(csr),
+            None => seat.link.stats.count(Did::Sret),
         }
         true
     }
@@ -42,7 +42,7 @@ impl<H: Host> Hart<H> {
     #[inline(never)]
     pub(super) fn handle_counted(&mut self, n: usize, seat: &mut Seat, trap: Trap) {
         let did = self.handle(n, seat, trap);
-        seat.stats.count(did);
+        seat.link.stats.count(did);
     }
 
     /// Handles one trap of the guest.

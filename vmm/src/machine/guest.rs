@@ -54,8 +54,6 @@ pub struct Guest {
     pub(super) clock_offset: AtomicU64,
     pub(super) devices: SpinMutex<Devices>,
     pub(super) links: Vec<Link>,
-    /// The counters of vCPUs that have left.
-    pub(super) stats: SpinMutex<Stats>,
     /// Real disks and the slots in which the guest has them.
     pub(super) disks: Vec<(usize, u8)>,
     images: Images,
@@ -90,7 +88,6 @@ impl Guest {
             clock_offset: AtomicU64::new(0),
             devices: SpinMutex::new(devices),
             links: (0..cpus).map(|_| Link::new()).collect(),
-            stats: SpinMutex::new(Stats::default()),
             disks,
             images,
             loaded: SpinMutex::new(Some(entry)),
@@ -125,6 +122,11 @@ impl Guest {
             2 => Power::Reset,
             _ => Power::Off,
         }
+    }
+
+    /// The exits of all its vCPUs, as far as they have come.
+    pub(super) fn stats(&self) -> Stats {
+        Stats::sum(self.links.iter().map(|link| &link.stats))
     }
 
     /// Loads the guest's images and starts its vCPUs; all of them are parked.
@@ -177,7 +179,6 @@ impl Guest {
 
     /// A vCPU has left the guest.
     pub(super) fn park<H: Host>(&self, seat: &mut Seat, host: &H, machine: &Machine) {
-        self.stats.lock().add(&core::mem::take(&mut seat.stats));
         seat.link.set_state(HartState::Stopped);
         if self.parked.fetch_add(1, Ordering::AcqRel) + 1 == self.links.len() {
             self.finish(seat.link, host, machine);

@@ -178,7 +178,7 @@ impl<H: Host> Hart<H> {
             let at = (seat.cpu.mode, seat.cpu.ctx.pc);
             let later = due - (Effects::INTERRUPTS | Effects::TIMER);
             seat.todo |= later | seat.cpu.take_interrupt(interrupt);
-            seat.stats.count(Did::Interrupted(interrupt));
+            seat.link.stats.count(Did::Interrupted(interrupt));
             if !self.machine.trace.is_off() {
                 self.trace_interrupt(seat, at, Did::Interrupted(interrupt));
             }

@@ -5,6 +5,7 @@ use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize
 use bitflags::bitflags;
 
 use super::Host;
+use crate::stats::Stats;
 
 bitflags! {
     /// What a vCPU must look at before it runs on.
@@ -64,6 +65,8 @@ pub(super) struct Link {
     state: AtomicU8,
     /// Where it starts, and with which a1.
     pub(super) start: [AtomicU64; 2],
+    /// Its exits, resets of the guest included.
+    pub(super) stats: Stats,
 }
 
 impl Link {
@@ -77,6 +80,7 @@ impl Link {
             flushed: AtomicU64::new(0),
             state: AtomicU8::new(HartState::Stopped as u8),
             start: [AtomicU64::new(0), AtomicU64::new(0)],
+            stats: Stats::default(),
         }
     }
 

@@ -3,18 +3,19 @@
 //! ```text
 //!   hart ── loop: settle → Host::enter → handle → count, trace
 //!    │        a hart has *seats*: the vCPUs that it runs in turn
-//!    ├─ seat     one vCPU: virtual hart, shadow root, counters
+//!    ├─ seat     one vCPU: virtual hart, shadow root
 //!    ├─ short    frequent exits, handled before the switch is complete
 //!    ├─ exit     what each trap means
 //!    ├─ access   page faults, device registers, emulated loads and stores
 //!    ├─ firmware the SBI's effects
 //!    └─ guest    what the vCPUs of a guest share: RAM, shadow, devices,
-//!                and per vCPU a *link* through which others reach it
+//!                and per vCPU a *link* through which others reach it,
+//!                with the counters of its exits
 //! ```
 //!
 //! Everything here is generic over [`Host`], the real machine.
 //!
-//! Invariant **no-nesting**: of a guest's locks (shadow, devices, stats) a
+//! Invariant **no-nesting**: of a guest's locks (shadow, devices) a
 //! hart holds one at most. Under it, it takes only leaf locks: the terminal's,
 //! the real disks', the log port's, the heap's. So there is no order to get
 //! wrong.

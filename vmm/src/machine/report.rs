@@ -57,7 +57,7 @@ fn rows(stats: &Stats) -> Vec<(String, u64)> {
 }
 
 fn table(out: &mut impl Write, guest: &Guest) -> fmt::Result {
-    let stats = guest.stats.lock();
+    let stats = guest.stats();
     writeln!(out, "\n{}: {} exits", guest.name, stats.exits())?;
     for (name, count) in rows(&stats) {
         writeln!(out, "  {name:<24} {count:>12}")?;
@@ -81,7 +81,7 @@ struct JsonGuest<'a>(&'a Guest);
 
 impl fmt::Display for JsonGuest<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let stats = self.0.stats.lock();
+        let stats = self.0.stats();
         let (status, exits) = (self.0.exit_status(), stats.exits());
         f.write_str("{\"name\":")?;
         quoted(f, &self.0.name)?;
@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn rare_csrs_are_summed_up() {
-        let mut stats = Stats::default();
+        let stats = Stats::default();
         for (n, id) in CsrId::ALL.iter().skip(1).take(TOP + 2).enumerate() {
             (0..=n).for_each(|_| stats.count(Did::Csr(*id)));
         }

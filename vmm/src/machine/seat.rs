@@ -1,5 +1,4 @@
-//! One vCPU in its place: the virtual hart, the shadow root it runs on, and
-//! the counters of its exits.
+//! One vCPU in its place: the virtual hart, and the shadow root it runs on.
 
 use core::sync::atomic::Ordering;
 
@@ -12,7 +11,6 @@ use super::{Host, Machine};
 use crate::addr::{Gpa, Hpa};
 use crate::mmu::shadow::{Peers, Shadow};
 use crate::mmu::space::Space;
-use crate::stats::Stats;
 use crate::vcpu::{Context, Effects, Env, Mode, Vcpu, status};
 
 /// Roots that a seat remembers, so that a switch between two address spaces,
@@ -42,7 +40,6 @@ pub struct Seat {
     pub(super) known_pages: Lookaside,
     /// Every exit is to be seen by the loop.
     pub(super) traced: bool,
-    pub(super) stats: Stats,
 }
 
 /// The clocks as the guest sees them.
@@ -102,7 +99,6 @@ impl Seat {
             flushed: u64::MAX,
             known_pages: Lookaside::EMPTY,
             traced: false,
-            stats: Stats::default(),
         })
     }
 

@@ -41,8 +41,8 @@ pub fn short_instruction<H: Host>(host: &mut H, seat: &mut Seat, value: u64) -> 
     let done = seat.cpu.execute_frequent(inst, &seat.clock(host));
     let Some((csr, effects)) = done else { return Short::Unhandled };
     match csr {
-        Some(csr) => seat.stats.count_csr(csr),
-        None => seat.stats.count(Did::Sret),
+        Some(csr) => seat.link.stats.count_csr(csr),
+        None => seat.link.stats.count(Did::Sret),
     }
     if effects.is_empty() { Short::Resume } else { settle(host, seat, effects) }
 }
@@ -73,7 +73,7 @@ pub fn short_exception<H: Host>(host: &mut H, seat: &mut Seat, trap: Trap) -> Sh
 fn system_call(seat: &mut Seat) -> Option<Effects> {
     let exception = Exception { cause: Cause::EcallFromU, tval: 0 };
     (seat.cpu.mode == Mode::User).then(|| {
-        seat.stats.count(Did::Ecall(exception));
+        seat.link.stats.count(Did::Ecall(exception));
         seat.cpu.inject(exception)
     })
 }
@@ -99,14 +99,14 @@ fn page_fault<H: Host>(host: &mut H, seat: &mut Seat, gva: Gva, access: Access) 
             if flush {
                 seat.flush(host);
             }
-            seat.stats.count(Did::Fill(gva, target));
+            seat.link.stats.count(Did::Fill(gva, target));
             return Some(Effects::empty());
         }
         Outcome::PageFault => Exception { cause: access::page_fault(access), tval: gva.0 },
         Outcome::AccessFault => Exception { cause: access::access_fault(access), tval: gva.0 },
         Outcome::Device(_) | Outcome::Full => return None,
     };
-    seat.stats.count(Did::PageFault(did));
+    seat.link.stats.count(Did::PageFault(did));
     Some(seat.cpu.inject(did))
 }
 

@@ -19,7 +19,7 @@ impl<H: Host> Hart<H> {
             _ => None,
         };
         let did = self.handle(n, seat, trap);
-        seat.stats.count(did);
+        seat.link.stats.count(did);
         self.write_line(seat, at, trap.cause, inst, did);
     }
 
