@@ -27,7 +27,10 @@
 #define TRAPEZE_CALL_INTERRUPT_SET_UP        0xful
 #define TRAPEZE_CALL_INTERRUPT_DONE          0x10ul
 #define TRAPEZE_CALL_YIELD                   0x11ul
+#define TRAPEZE_CALL_COUNTER                 0x12ul
+#define TRAPEZE_CALL_COUNTER_NAME            0x13ul
 #define TRAPEZE_FEATURE_YIELD                0x1ul
+#define TRAPEZE_FEATURE_COUNTERS             0x2ul
 
 /* Errors, in a0 */
 #define TRAPEZE_ERROR_FAILED                 (-1l)

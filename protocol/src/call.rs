@@ -64,6 +64,9 @@ bitflags::bitflags! {
     pub struct Features: u64 {
         /// [`Function::Yield`] gives the hart to somebody else.
         const YIELD = 1 << 0;
+        /// [`Function::Counter`] and [`Function::CounterName`] tell what the
+        /// VMM has counted for this guest.
+        const COUNTERS = 1 << 1;
     }
 }
 
@@ -236,7 +239,25 @@ pub enum Call {
     /// Lets somebody else use the real hart; returns when it is this one's
     /// turn again. Needs [`Features::YIELD`].
     Yield,
+    /// Returns one of the counters that the VMM keeps for this guest, such as
+    /// its exits by cause; `InvalidParameter` beyond the last one. Needs
+    /// [`Features::COUNTERS`].
+    Counter {
+        /// Its number, from 0.
+        counter: u64,
+    },
+    /// Returns eight bytes of the name of a counter, the first one lowest, and
+    /// zeroes behind its end. Needs [`Features::COUNTERS`].
+    CounterName {
+        /// Its number.
+        counter: u64,
+        /// Which eight bytes: 0 to [`COUNTER_NAME_PARTS`] - 1.
+        part: u64,
+    },
 }
+
+/// A counter's name has at most eight times as many bytes.
+pub const COUNTER_NAME_PARTS: u64 = 4;
 
 impl Call {
     /// The function.
@@ -260,6 +281,8 @@ impl Call {
             Self::InterruptSetUp { .. } => Function::InterruptSetUp,
             Self::InterruptDone => Function::InterruptDone,
             Self::Yield => Function::Yield,
+            Self::Counter { .. } => Function::Counter,
+            Self::CounterName { .. } => Function::CounterName,
         }
     }
 
@@ -291,6 +314,8 @@ impl Call {
                 [address, line as u64, hart, 0, 0, 0]
             }
             Self::InterruptSetUp { line: None, hart } => [0, 0, hart, 0, 0, 0],
+            Self::Counter { counter } => [counter, 0, 0, 0, 0, 0],
+            Self::CounterName { counter, part } => [counter, part, 0, 0, 0, 0],
         }
     }
 
@@ -334,6 +359,8 @@ impl Call {
             }
             Function::InterruptDone => Self::InterruptDone,
             Function::Yield => Self::Yield,
+            Function::Counter => Self::Counter { counter: a0 },
+            Function::CounterName => Self::CounterName { counter: a0, part: a1 },
         })
     }
 }

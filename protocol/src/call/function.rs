@@ -40,11 +40,15 @@ pub enum Function {
     InterruptDone = 16,
     /// [`Call::Yield`](super::Call::Yield)
     Yield = 17,
+    /// [`Call::Counter`](super::Call::Counter)
+    Counter = 18,
+    /// [`Call::CounterName`](super::Call::CounterName)
+    CounterName = 19,
 }
 
 impl Function {
     /// Every function, by number.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::Version,
         Self::Features,
         Self::DeviceCount,
@@ -63,6 +67,8 @@ impl Function {
         Self::InterruptSetUp,
         Self::InterruptDone,
         Self::Yield,
+        Self::Counter,
+        Self::CounterName,
     ];
 
     /// The function with this number.
@@ -91,6 +97,8 @@ impl Function {
             Self::InterruptSetUp => "interrupt_set_up",
             Self::InterruptDone => "interrupt_done",
             Self::Yield => "yield",
+            Self::Counter => "counter",
+            Self::CounterName => "counter_name",
         }
     }
 }
