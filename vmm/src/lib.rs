@@ -12,6 +12,7 @@
 //!    ├─ mem     guest RAM, addressed by Gpa
 //!    ├─ bus     the guest-physical address map: RAM or which device
 //!    │   └─ dev, virtio, disk    devices as register machines
+//!    ├─ pv      the same devices behind hypercalls
 //!    ├─ sbi     the firmware a guest kernel calls
 //!    ├─ bundle  what to run, from the host tool
 //!    ├─ load, fdt, entropy       images in, device tree and its seed out
@@ -39,6 +40,7 @@ pub mod load;
 pub mod machine;
 pub mod mem;
 pub mod mmu;
+pub mod pv;
 pub mod sbi;
 pub mod stats;
 pub mod trace;

@@ -193,6 +193,16 @@ impl GuestRam {
         Ok(atomic.compare_exchange(old, new, Ordering::AcqRel, Ordering::Acquire))
     }
 
+    /// Sets bits of an aligned doubleword, after everything stored before;
+    /// returns what it was.
+    pub fn fetch_or_u64(&self, gpa: Gpa, bits: u64) -> Result<u64, OutOfRange> {
+        let cell = self.cell::<u64>(gpa)?;
+        // SAFETY: aligned, inside guest RAM, shared with the guest as atomics.
+        let before = unsafe { AtomicU64::from_ptr(cell) }.fetch_or(bits, Ordering::SeqCst);
+        self.note_write(gpa);
+        Ok(before)
+    }
+
     /// Starts to watch page number `page` of guest-physical space.
     pub(crate) fn watch(&self, page: u64) {
         self.set_watch(page, WATCHED);

@@ -9,6 +9,8 @@
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
 
+use trapeze_protocol::call::Function;
+
 use crate::addr::{Access, Gpa, Gva, Hpa};
 use crate::bus::{Region, VIRTIO_SLOTS, Width};
 use crate::vcpu::{COUNT as CSRS, CsrId, Exception, Interrupt};
@@ -40,6 +42,8 @@ pub enum Did {
     Memory(Gva, Access),
     /// Served an SBI call: extension and function.
     Sbi(u64, u64),
+    /// Served a hypercall of the paravirtual interface: its function.
+    Hypercall(u64),
     /// Gave the hart's floating-point registers to this vCPU.
     Fp,
     /// The real timer.
@@ -72,7 +76,7 @@ pub struct DeviceAccess {
 }
 
 /// Kinds that have one counter, in the order of the report.
-const KINDS: [&str; 17] = [
+const KINDS: [&str; 19] = [
     "sret",
     "mret",
     "sfence.vma",
@@ -90,12 +94,16 @@ const KINDS: [&str; 17] = [
     "interrupts injected",
     "retry",
     "log port interrupt",
+    "PV notify",
+    "PV call, others",
 ];
 
 const DEVICES: [&str; 6] = ["UART", "PLIC", "CLINT", "finisher", "RTC", "nothing"];
 const FIRST_DEVICE: usize = CSRS + KINDS.len();
 const FIRST_SLOT: usize = FIRST_DEVICE + DEVICES.len();
 const COUNTERS: usize = FIRST_SLOT + VIRTIO_SLOTS as usize;
+/// The hypercall that has a counter of its own.
+const NOTIFY: u64 = Function::Notify as u64;
 /// The kind that is no exit.
 const INJECTED: usize = CSRS + 14;
 
@@ -123,6 +131,8 @@ impl Did {
             Self::Interrupted(_) => 14,
             Self::Retry => 15,
             Self::HostLog => 16,
+            Self::Hypercall(NOTIFY) => 17,
+            Self::Hypercall(_) => 18,
         };
         CSRS + kind
     }
@@ -216,6 +226,11 @@ impl Stats {
         self.rows().filter(|(kind, _)| !kind.is_injection()).map(|(_, count)| count).sum()
     }
 
+    /// The counter of this number, from 0; `None` beyond the last.
+    pub fn get(&self, number: usize) -> Option<u64> {
+        self.counts.get(number).map(|count| count.load(Ordering::Relaxed))
+    }
+
     /// Every counter that is not zero.
     pub fn rows(&self) -> impl Iterator<Item = (Kind, u64)> + '_ {
         let counts = self.counts.iter().map(|count| count.load(Ordering::Relaxed)).enumerate();
@@ -224,6 +239,11 @@ impl Stats {
 }
 
 impl Kind {
+    /// What the counter of this number counts; `None` beyond the last.
+    pub fn of(number: usize) -> Option<Self> {
+        (number < COUNTERS).then(|| kind(number))
+    }
+
     /// Whether the rows count something else than exits.
     pub fn is_injection(self) -> bool {
         self == kind(INJECTED)

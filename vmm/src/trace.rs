@@ -8,6 +8,8 @@
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
 
+use trapeze_protocol::call::Function;
+
 use crate::addr::Access;
 use crate::bundle::Causes;
 use crate::decode::{Inst, decode};
@@ -53,6 +55,7 @@ fn kind(did: Did) -> Causes {
         Did::Ecall(_) | Did::Exception(_) => Causes::TRAP,
         Did::Device(_) | Did::Memory(..) => Causes::DEVICE,
         Did::Sbi(..) => Causes::SBI,
+        Did::Hypercall(_) => Causes::PV,
         Did::HostTimer | Did::HostKick | Did::HostDevice | Did::Interrupted(_) => Causes::INTERRUPT,
         Did::Fp => Causes::FLOAT,
         // A line about it would be the cause of the next one.
@@ -116,6 +119,11 @@ impl Line<'_> {
             Did::Sbi(eid, fid) => {
                 let x = &self.after.ctx.x;
                 write!(f, "{} = ({:#x}, {:#x})", crate::sbi::name(eid, fid), x[10], x[11])
+            }
+            Did::Hypercall(function) => {
+                let name = Function::from_number(function).map_or("unknown call", Function::name);
+                let x = &self.after.ctx.x;
+                write!(f, "{name} = ({}, {:#x})", x[10].cast_signed(), x[11])
             }
             Did::Fp => f.write_str("floating-point registers switched"),
             Did::HostTimer => f.write_str("host timer"),

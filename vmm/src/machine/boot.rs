@@ -7,7 +7,9 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::sync::atomic::Ordering;
 
-use super::devices::{Devices, Slots};
+use trapeze_protocol::call::EXTENSION;
+
+use super::devices::{Devices, Place, Slots};
 use super::guest::Guest;
 use super::seat::Seat;
 use super::{Host, Machine};
@@ -21,6 +23,7 @@ use crate::fdt::Description;
 use crate::load::{self, BootRequest, LoadError};
 use crate::mem::GuestRam;
 use crate::mmu::shadow::Shadow;
+use crate::pv::Pv;
 use crate::trace::Filter;
 use crate::vcpu::Mode;
 use crate::virtio::blk::Blk;
@@ -28,6 +31,13 @@ use crate::virtio::mmio::{Mmio, Version};
 
 /// Shadow tables of a guest: 4 KiB each, and twice that of bookkeeping.
 const SHADOW_QUOTA: u32 = 1024;
+
+/// The extension of the paravirtual interface, as a cell of the device tree.
+#[expect(clippy::cast_possible_truncation, reason = "SBI extensions have 32 bits")]
+const PV_EXTENSION: u32 = {
+    assert!(EXTENSION >> 32 == 0);
+    EXTENSION as u32
+};
 
 /// Ticks of `time` per second, as on QEMU `virt`.
 const TIMEBASE: u32 = 10_000_000;
@@ -76,7 +86,7 @@ impl fmt::Display for BuildError {
             Reason::Memory(size) => write!(f, "the machine has no {} MiB left", size >> 20),
             Reason::Image(what) => write!(f, "the {what} lies outside the bundle"),
             Reason::NoDisk(serial) => write!(f, "QEMU has no virtio disk with serial {serial}"),
-            Reason::Model => f.write_str("this disk model is not supported: use virtio-mmio"),
+            Reason::Model => f.write_str("this disk model is not supported: use virtio-mmio or pv"),
             Reason::Load(error) => error.fmt(f),
         }
     }
@@ -120,7 +130,7 @@ impl Images {
             virtio: self.virtio,
             rtc: false,
             ata: None,
-            pv: None,
+            pv: Some(PV_EXTENSION),
         };
         place.fill(ram, self.initrd, &tree.build())?;
         Ok(Entry { pc: kernel.pc, mode: kernel.mode, tree: place.tree })
@@ -154,7 +164,7 @@ fn build_guest(
     let cpus = to_usize(config.cpus.into());
     let shadow = Shadow::new(&ram, SHADOW_QUOTA, cpus > 1).ok_or_else(no_memory)?;
     let mut disks = Vec::new();
-    let slots = build_disks(config, resources, &mut disks)?;
+    let (slots, pv) = build_disks(config, resources, &mut disks)?;
     let images = Images {
         kernel,
         initrd,
@@ -167,7 +177,7 @@ fn build_guest(
     // Loaded here for the first boot, so that a bad image is said before
     // anything runs.
     let entry = images.load(&ram).map_err(Reason::Load)?;
-    let devices = (Devices::new(cpus, slots), disks);
+    let devices = (Devices::new(cpus, slots, pv), disks);
     Ok(Guest::new(number, config.name.to_string(), ram, shadow, devices, (images, entry), cpus))
 }
 
@@ -177,41 +187,57 @@ fn slot_mask(slots: &[Option<Mmio>]) -> u8 {
     used.fold(0, |mask, (_, n)| mask | 1u8.wrapping_shl(n))
 }
 
-/// Disk k of the guest goes to slot k; real disks are noted in `real`.
+/// Disk k of the guest goes to slot k, or becomes its next paravirtual
+/// device; real disks are noted in `real`.
 fn build_disks(
     config: &bundle::Guest,
     resources: &mut Resources<'_>,
-    real: &mut Vec<(usize, u8)>,
-) -> Result<Slots, Reason> {
-    let mut slots = Slots::default();
+    real: &mut Vec<(usize, Place)>,
+) -> Result<(Slots, Pv), Reason> {
+    let (mut slots, mut pv) = (Slots::default(), Pv::default());
     for ((number, disk), slot) in (0u8..).zip(&config.disks).zip(&mut slots) {
-        let storage: Box<dyn Disk> = match &disk.backend {
-            Backend::Qemu { serial } => {
-                let missing = || Reason::NoDisk(serial.clone());
-                let (index, storage) = (resources.disk)(serial).ok_or_else(missing)?;
-                real.push((index, number));
-                storage
+        let (index, storage) = build_storage(disk, resources)?;
+        let device = Box::new(Blk::new(storage));
+        let place = match disk.model {
+            DiskModel::VirtioMmio(version) => {
+                *slot = Some(Mmio::new(interface(version), device));
+                Place::Slot(number)
             }
-            Backend::Ram(image) => {
-                let bytes = image.of(resources.bundle).ok_or(Reason::Image("disk image"))?;
-                let size = bytes.len() as u64;
-                let copy = (resources.bytes)(size).ok_or(Reason::Memory(size))?;
-                copy.copy_from_slice(bytes);
-                Box::new(RamDisk::new(
-                    copy,
-                    *b"ram\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
-                    disk.read_only,
-                ))
-            }
+            DiskModel::Pv => Place::Pv(pv.add(device)),
+            DiskModel::Ata => return Err(Reason::Model),
         };
-        let version = match disk.model {
-            DiskModel::VirtioMmio(MmioVersion::Legacy) => Version::Legacy,
-            DiskModel::VirtioMmio(MmioVersion::Modern) => Version::Modern,
-            DiskModel::Pv | DiskModel::Ata => return Err(Reason::Model),
-        };
-        *slot = Some(Mmio::new(version, Box::new(Blk::new(storage))));
+        real.extend(index.map(|index| (index, place)));
     }
-    Ok(slots)
+    Ok((slots, pv))
+}
+
+fn interface(version: MmioVersion) -> Version {
+    match version {
+        MmioVersion::Legacy => Version::Legacy,
+        MmioVersion::Modern => Version::Modern,
+    }
+}
+
+/// What holds the sectors of a disk, and its number if it is a real one.
+fn build_storage(
+    disk: &bundle::Disk,
+    resources: &mut Resources<'_>,
+) -> Result<(Option<usize>, Box<dyn Disk>), Reason> {
+    match &disk.backend {
+        Backend::Qemu { serial } => {
+            let missing = || Reason::NoDisk(serial.clone());
+            let (index, storage) = (resources.disk)(serial).ok_or_else(missing)?;
+            Ok((Some(index), storage))
+        }
+        Backend::Ram(image) => {
+            let bytes = image.of(resources.bundle).ok_or(Reason::Image("disk image"))?;
+            let size = bytes.len() as u64;
+            let copy = (resources.bytes)(size).ok_or(Reason::Memory(size))?;
+            copy.copy_from_slice(bytes);
+            let serial = *b"ram\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+            Ok((None, Box::new(RamDisk::new(copy, serial, disk.read_only))))
+        }
+    }
 }
 
 /// vCPUs go to the harts in turn, guest after guest.

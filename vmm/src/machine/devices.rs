@@ -20,6 +20,7 @@ use crate::dev::finisher::{self, Action};
 use crate::dev::plic::Plic;
 use crate::dev::uart16550::Uart;
 use crate::mem::GuestRam;
+use crate::pv::Pv;
 use crate::vcpu::{Env, Interrupt};
 use crate::virtio::mmio::{self, Mmio};
 
@@ -34,7 +35,17 @@ pub(super) struct Devices {
     uart: Uart,
     plic: Plic,
     slots: Slots,
+    pub(super) pv: Pv,
     input: VecDeque<u8>,
+}
+
+/// Where a guest has a device that something real stands behind.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Place {
+    /// The virtio-mmio slot of that number.
+    Slot(u8),
+    /// The paravirtual device of that number.
+    Pv(usize),
 }
 
 /// The virtio-mmio slots, by number.
@@ -48,35 +59,46 @@ enum Effect {
 }
 
 impl Devices {
-    pub(super) fn new(cpus: usize, slots: Slots) -> Self {
+    pub(super) fn new(cpus: usize, slots: Slots, pv: Pv) -> Self {
         let (uart, plic) = (Uart::new(), Plic::new(2 * cpus));
-        Self { uart, plic, slots, input: VecDeque::with_capacity(INPUT_LIMIT) }
+        Self { uart, plic, slots, pv, input: VecDeque::with_capacity(INPUT_LIMIT) }
     }
 
     pub(super) fn reset(&mut self) {
         self.uart.reset();
         self.slots.iter_mut().flatten().for_each(Mmio::reset);
+        self.pv.reset();
         self.plic.reset();
         self.input.clear();
     }
 
     /// Whether a disk may still access the guest's memory.
     pub(super) fn busy(&self) -> bool {
-        self.slots.iter().flatten().any(|device| device.function().busy() != 0)
+        self.pv.busy() || self.slots.iter().flatten().any(|device| device.function().busy() != 0)
     }
 
     /// Whether a device has more to do than it did at once.
     fn has_backlog(&self) -> bool {
-        self.slots.iter().flatten().any(|device| device.function().has_backlog())
+        self.pv.has_backlog()
+            || self.slots.iter().flatten().any(|device| device.function().has_backlog())
     }
 
     /// Does the next part of it, with all that disks have completed.
     fn serve_backlog(&mut self, ram: &GuestRam) {
-        for slot in 0..bus::VIRTIO_SLOTS {
-            if let Some(Some(device)) = self.slots.get_mut(usize::from(slot)) {
-                device.complete(ram);
-                self.carry(slot);
+        (0..bus::VIRTIO_SLOTS).for_each(|slot| self.poll(Place::Slot(slot), ram));
+        self.pv.poll_backlog(ram);
+    }
+
+    /// Lets a device go on with what is under way.
+    fn poll(&mut self, place: Place, ram: &GuestRam) {
+        match place {
+            Place::Slot(slot) => {
+                if let Some(Some(device)) = self.slots.get_mut(usize::from(slot)) {
+                    device.complete(ram);
+                    self.carry(slot);
+                }
             }
+            Place::Pv(number) => self.pv.poll(number, ram),
         }
     }
 
@@ -165,7 +187,7 @@ impl Guest {
     /// Performs `access` on the devices, for vCPU `own` or for none, and
     /// carries the interrupt lines that it moved to the vCPUs.
     #[inline]
-    fn with_devices<H: Host, R>(
+    pub(super) fn with_devices<H: Host, R>(
         &self,
         host: &H,
         own: Option<usize>,
@@ -182,6 +204,9 @@ impl Guest {
                 if machine { Interrupt::MachineExternal } else { Interrupt::SupervisorExternal };
             let up = devices.plic.pending(context);
             self.set_lines(host, own, context / 2, (line.bit(), up));
+        }
+        if let Some(raise) = devices.pv.publish(&self.ram) {
+            self.raise(host, own, raise);
         }
         if devices.has_backlog()
             && let Some(link) = self.links.get(own.unwrap_or(0))
@@ -212,14 +237,9 @@ impl Guest {
 
     /// The real disk `disk` has completed requests; perhaps ours.
     pub(super) fn disk_is_ready<H: Host>(&self, host: &H, disk: usize) {
-        let slot = self.disks.iter().find(|(real, _)| *real == disk).map(|(_, slot)| *slot);
-        let Some(slot) = slot else { return };
-        self.with_devices(host, None, |devices| {
-            if let Some(Some(device)) = devices.slots.get_mut(usize::from(slot)) {
-                device.complete(&self.ram);
-                devices.carry(slot);
-            }
-        });
+        if let Some((_, place)) = self.disks.iter().find(|(real, _)| *real == disk) {
+            self.with_devices(host, None, |devices| devices.poll(*place, &self.ram));
+        }
     }
 }
 

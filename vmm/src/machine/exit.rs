@@ -5,6 +5,8 @@
 use super::hart::Hart;
 use super::seat::Seat;
 use super::{Host, Trap};
+use trapeze_protocol::call::EXTENSION;
+
 use crate::addr::{Access, Gva};
 use crate::decode::{self, Inst};
 use crate::stats::Did;
@@ -119,6 +121,7 @@ impl<H: Host> Hart<H> {
     fn ecall(&mut self, seat: &mut Seat) -> Did {
         let cause = match seat.cpu.mode {
             Mode::User => Cause::EcallFromU,
+            _ if seat.cpu.ctx.x[17] == EXTENSION => return self.hypercall(seat),
             Mode::Supervisor if seat.guest.boot_mode() == Mode::Supervisor => {
                 return self.firmware_call(seat);
             }

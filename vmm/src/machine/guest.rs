@@ -8,13 +8,14 @@ use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU64, AtomicUsize
 use spin::mutex::SpinMutex;
 
 use super::boot::{Entry, Images};
-use super::devices::Devices;
+use super::devices::{Devices, Place};
 use super::link::{Attention, HartState, Link};
 use super::seat::Seat;
 use super::{Host, Machine};
 use crate::bundle::status;
 use crate::mem::GuestRam;
 use crate::mmu::shadow::Shadow;
+use crate::pv::Raise;
 use crate::stats::Stats;
 use crate::vcpu::Mode;
 
@@ -54,8 +55,10 @@ pub struct Guest {
     pub(super) clock_offset: AtomicU64,
     pub(super) devices: SpinMutex<Devices>,
     pub(super) links: Vec<Link>,
-    /// Real disks and the slots in which the guest has them.
-    pub(super) disks: Vec<(usize, u8)>,
+    /// Real disks and where the guest has them.
+    pub(super) disks: Vec<(usize, Place)>,
+    /// Where the word of the paravirtual interrupt line is; zero: nowhere.
+    pub(super) pv_pending: AtomicU64,
     images: Images,
     /// What is loaded already: the first boot.
     loaded: SpinMutex<Option<Entry>>,
@@ -73,7 +76,7 @@ impl Guest {
         name: String,
         ram: GuestRam,
         shadow: Shadow,
-        (devices, disks): (Devices, Vec<(usize, u8)>),
+        (devices, disks): (Devices, Vec<(usize, Place)>),
         (images, entry): (Images, Entry),
         cpus: usize,
     ) -> Self {
@@ -89,6 +92,7 @@ impl Guest {
             devices: SpinMutex::new(devices),
             links: (0..cpus).map(|_| Link::new()).collect(),
             disks,
+            pv_pending: AtomicU64::new(0),
             images,
             loaded: SpinMutex::new(Some(entry)),
             starts_in_machine_mode: AtomicBool::new(true),
@@ -138,6 +142,7 @@ impl Guest {
         drop(shadow);
         self.epoch.fetch_add(1, Ordering::SeqCst);
         self.clock_offset.store(0, Ordering::Relaxed);
+        self.pv_pending.store(0, Ordering::Relaxed);
         self.links.iter().for_each(Link::reset);
         self.parked.store(0, Ordering::Relaxed);
         self.booted.store(host.time(), Ordering::Relaxed);
@@ -213,6 +218,14 @@ impl Guest {
         true
     }
 
+    /// Raises the interrupt of the paravirtual line, which has news since
+    /// just now. It goes down when the guest has taken them.
+    pub(super) fn raise<H: Host>(&self, host: &H, own: Option<usize>, raise: Raise) {
+        let Some(link) = self.links.get(raise.hart) else { return };
+        link.pv_lines.fetch_or(raise.interrupt.bit(), Ordering::SeqCst);
+        self.lines_moved(host, own, raise.hart, link);
+    }
+
     /// Raises or lowers the external-interrupt lines of vCPU `cpu`. Its hart
     /// is interrupted, unless it is vCPU `own`, whose turn it is.
     pub(super) fn set_lines<H: Host>(
@@ -224,10 +237,14 @@ impl Guest {
     ) {
         let Some(link) = self.links.get(cpu) else { return };
         if link.set_lines(lines, up) {
-            match own {
-                Some(own) if own == cpu => link.remind(Attention::LINES),
-                _ => link.notify(host, Attention::LINES),
-            }
+            self.lines_moved(host, own, cpu, link);
+        }
+    }
+
+    fn lines_moved<H: Host>(&self, host: &H, own: Option<usize>, cpu: usize, link: &Link) {
+        match own {
+            Some(own) if own == cpu => link.remind(Attention::LINES),
+            _ => link.notify(host, Attention::LINES),
         }
     }
 }

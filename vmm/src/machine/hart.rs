@@ -111,6 +111,11 @@ impl<H: Host> Hart<H> {
         self.serve_devices();
     }
 
+    /// Ends the turn of the seat that runs, at the next look.
+    pub(super) fn give_way(&mut self) {
+        self.others = 0;
+    }
+
     fn set_timer(&mut self, deadline: u64) {
         if deadline != self.timer {
             self.timer = deadline;
@@ -167,6 +172,9 @@ impl<H: Host> Hart<H> {
         }
         seat.follow_shadow(&mut self.host);
         let due = core::mem::take(&mut seat.todo);
+        if due.contains(Effects::INTERRUPTS) && seat.lines_may_be_down() {
+            seat.refresh_lines(&self.host);
+        }
         if due.contains(Effects::TIMER) {
             seat.refresh_lines(&self.host);
             self.set_timer(seat.deadline(self.host.time()).min(self.others));

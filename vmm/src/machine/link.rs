@@ -55,6 +55,9 @@ pub(super) struct Link {
     attention: AtomicU32,
     /// Lines from the PLIC and `msip`, bits as in `mip`.
     pub(super) lines: AtomicU64,
+    /// What the paravirtual interrupt line holds up, until the guest has
+    /// taken its news: see `Seat::pv_lines`.
+    pub(super) pv_lines: AtomicU64,
     /// The CLINT's `mtimecmp`.
     pub(super) mtimecmp: AtomicU64,
     /// Whether the hart may be running in the guest (see `mmu::shadow`,
@@ -75,6 +78,7 @@ impl Link {
             hart: AtomicUsize::new(0),
             attention: AtomicU32::new(0),
             lines: AtomicU64::new(0),
+            pv_lines: AtomicU64::new(0),
             mtimecmp: AtomicU64::new(u64::MAX),
             in_guest: AtomicBool::new(false),
             flushed: AtomicU64::new(0),
@@ -89,6 +93,7 @@ impl Link {
     pub(super) fn reset(&self) {
         self.attention.store(0, Ordering::Relaxed);
         self.lines.store(0, Ordering::Relaxed);
+        self.pv_lines.store(0, Ordering::Relaxed);
         self.mtimecmp.store(u64::MAX, Ordering::Relaxed);
         self.set_state(HartState::Stopped);
     }

@@ -8,6 +8,7 @@
 //!    ├─ exit     what each trap means
 //!    ├─ access   page faults, device registers, emulated loads and stores
 //!    ├─ firmware the SBI's effects
+//!    ├─ hypercall the paravirtual interface
 //!    └─ guest    what the vCPUs of a guest share: RAM, shadow, devices,
 //!                and per vCPU a *link* through which others reach it,
 //!                with the counters of its exits
@@ -30,6 +31,7 @@ mod fake;
 mod firmware;
 mod guest;
 mod hart;
+mod hypercall;
 mod link;
 mod lookaside;
 mod report;

@@ -1,16 +1,17 @@
-//! Virtual timers: when each is due, and the lines that they hold up.
+//! Interrupt lines of a vCPU, and the virtual timers that hold up some of them.
 
 use core::sync::atomic::Ordering;
 
 use super::Host;
 use super::seat::Seat;
+use crate::addr::Gpa;
 use crate::vcpu::{Effects, Env, Interrupt};
 
 impl Seat {
     /// Sets the virtual hart's interrupt lines to what is true now.
     pub(super) fn refresh_lines<H: Host>(&mut self, host: &H) {
         let now = self.clock(host).time();
-        let mut lines = self.link.lines.load(Ordering::Acquire);
+        let mut lines = self.link.lines.load(Ordering::Acquire) | self.pv_lines();
         if now >= self.link.mtimecmp.load(Ordering::Relaxed) {
             lines |= Interrupt::MachineTimer.bit();
         }
@@ -21,6 +22,31 @@ impl Seat {
             self.cpu.set_lines(lines);
             self.todo |= Effects::INTERRUPTS;
         }
+    }
+
+    /// The lines that the paravirtual interrupt line holds up: as long as its
+    /// word is not zero.
+    ///
+    /// Who sets bits in the word sets `pv_lines` afterwards; here it is the
+    /// other way round, so that news cannot fall between the two.
+    fn pv_lines(&self) -> u64 {
+        let up = &self.link.pv_lines;
+        if up.load(Ordering::Relaxed) == 0 {
+            return 0;
+        }
+        let lines = up.swap(0, Ordering::SeqCst);
+        let word = Gpa(self.guest.pv_pending.load(Ordering::Relaxed));
+        if self.guest.ram.load_u64(word).unwrap_or(0) == 0 {
+            return 0;
+        }
+        up.fetch_or(lines, Ordering::SeqCst);
+        lines
+    }
+
+    /// Whether a line may have gone down without anybody having said so.
+    #[inline]
+    pub(super) fn lines_may_be_down(&self) -> bool {
+        self.link.pv_lines.load(Ordering::Relaxed) != 0
     }
 
     /// When the next line of this vCPU will rise, in real ticks, `now` being

@@ -223,7 +223,7 @@ fn base_call(args: &Args, host: &impl Firmware) -> Ret {
         base::GET_SBI_SPEC_VERSION => 2 << 24,
         base::GET_SBI_IMPL_ID => IMPLEMENTATION_ID,
         base::GET_SBI_IMPL_VERSION => IMPLEMENTATION_VERSION,
-        base::PROBE_EXTENSION => u64::from(has_extension(word(args.a[0]))),
+        base::PROBE_EXTENSION => u64::from(has_extension(args.a[0])),
         base::GET_MVENDORID => host.identity().vendor,
         base::GET_MARCHID => host.identity().architecture,
         base::GET_MIMPID => host.identity().implementation,
@@ -231,9 +231,10 @@ fn base_call(args: &Args, host: &impl Firmware) -> Ret {
     })
 }
 
-const fn has_extension(eid: usize) -> bool {
-    matches!(
-        eid,
+/// Those that are served here, and that of the paravirtual interface.
+fn has_extension(eid: u64) -> bool {
+    let served = matches!(
+        word(eid),
         base::EID_BASE
             | time::EID_TIME
             | spi::EID_SPI
@@ -242,7 +243,8 @@ const fn has_extension(eid: usize) -> bool {
             | srst::EID_SRST
             | dbcn::EID_DBCN
             | old::LEGACY_SET_TIMER..=old::LEGACY_SHUTDOWN
-    )
+    );
+    served || eid == trapeze_protocol::call::EXTENSION
 }
 
 /// Chapter 6.

@@ -15,32 +15,32 @@ use crate::addr::Gpa;
 use crate::bus::Width;
 use crate::mem::GuestRam;
 
-pub(super) const BASE: Gpa = Gpa(0x8000_0000);
+pub(crate) const BASE: Gpa = Gpa(0x8000_0000);
 /// The queue lies in the first pages, indirect tables behind it.
 const TABLES: u64 = 0x3000;
 /// Where tests may put their buffers.
-pub(super) const BUFFERS: Gpa = Gpa(BASE.0 + 0x2_0000);
-pub(super) const RAM: u64 = 0x10_0000;
+pub(crate) const BUFFERS: Gpa = Gpa(BASE.0 + 0x2_0000);
+pub(crate) const RAM: u64 = 0x10_0000;
 
 /// A buffer of a request: where, how long, and whether the device writes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Part {
-    pub(super) segment: Segment,
-    pub(super) writable: bool,
+pub(crate) struct Part {
+    pub(crate) segment: Segment,
+    pub(crate) writable: bool,
 }
 
-pub(super) fn reads(gpa: Gpa, len: u64) -> Part {
+pub(crate) fn reads(gpa: Gpa, len: u64) -> Part {
     Part { segment: Segment { gpa, len }, writable: false }
 }
 
-pub(super) fn writes(gpa: Gpa, len: u64) -> Part {
+pub(crate) fn writes(gpa: Gpa, len: u64) -> Part {
     Part { segment: Segment { gpa, len }, writable: true }
 }
 
-pub(super) struct Driver {
-    pub(super) ram: GuestRam,
-    pub(super) place: Place,
-    pub(super) options: Options,
+pub(crate) struct Driver {
+    pub(crate) ram: GuestRam,
+    pub(crate) place: Place,
+    pub(crate) options: Options,
     /// Descriptors in no chain; the chains that are out, by head.
     free: Vec<u16>,
     chains: Vec<Vec<u16>>,
@@ -50,12 +50,12 @@ pub(super) struct Driver {
 }
 
 impl Driver {
-    pub(super) fn new(size: u16, options: Options) -> Self {
+    pub(crate) fn new(size: u16, options: Options) -> Self {
         Self::starting_at(size, options, 0)
     }
 
     /// A driver whose indices begin at `index`, to meet the wrap-around early.
-    pub(super) fn starting_at(size: u16, options: Options, index: u16) -> Self {
+    pub(crate) fn starting_at(size: u16, options: Options, index: u16) -> Self {
         let ram = GuestRam::leaked(BASE, RAM);
         let avail = BASE.wrapping_add(layout::descriptors_len(size));
         let end = avail.wrapping_add(layout::avail_len(size));
@@ -85,18 +85,18 @@ impl Driver {
         self.place.used.wrapping_add(offset)
     }
 
-    pub(super) fn describe(&self, table: Gpa, index: u16, descriptor: Descriptor) {
+    pub(crate) fn describe(&self, table: Gpa, index: u16, descriptor: Descriptor) {
         self.ram.write(table.wrapping_add(16 * u64::from(index)), &descriptor).unwrap();
     }
 
     /// Descriptors that are left.
-    pub(super) fn room(&self) -> usize {
+    pub(crate) fn room(&self) -> usize {
         self.free.len()
     }
 
     /// Puts a chain of these parts into the available ring, the parts from
     /// `indirect_from` on in a table of their own; there must be room.
-    pub(super) fn add(&mut self, parts: &[Part], indirect_from: Option<usize>) -> u16 {
+    pub(crate) fn add(&mut self, parts: &[Part], indirect_from: Option<usize>) -> u16 {
         let (direct, indirect) = parts.split_at(indirect_from.unwrap_or(parts.len()));
         let count = direct.len() + usize::from(!indirect.is_empty());
         let mut chain = self.free.split_off(self.free.len() - count);
@@ -128,7 +128,7 @@ impl Driver {
     }
 
     /// Makes the chain at `head` available, whatever it is.
-    pub(super) fn offer(&mut self, head: u16) {
+    pub(crate) fn offer(&mut self, head: u16) {
         let place = layout::RING_ELEMENTS + 2 * layout::place(self.avail, self.place.size);
         self.ram.store_u16(self.in_avail(place), head).unwrap();
         self.avail = self.avail.wrapping_add(1);
@@ -137,7 +137,7 @@ impl Driver {
 
     /// Whether the device wants to hear of what was added since the last
     /// call (section 2.7.10.1).
-    pub(super) fn must_notify(&mut self) -> bool {
+    pub(crate) fn must_notify(&mut self) -> bool {
         fence(Ordering::SeqCst);
         let old = core::mem::replace(&mut self.kicked, self.avail);
         if self.options.event_idx {
@@ -149,7 +149,7 @@ impl Driver {
     }
 
     /// Takes the next chain back: its head, and how much was written.
-    pub(super) fn take_used(&mut self) -> Option<(u16, u32)> {
+    pub(crate) fn take_used(&mut self) -> Option<(u16, u32)> {
         let index = self.ram.load_u16(self.in_used(layout::RING_INDEX)).unwrap();
         if index == self.used {
             return None;
@@ -166,7 +166,7 @@ impl Driver {
 
     /// Asks for an interrupt at the next chain (section 2.7.7); whether one
     /// is there already.
-    pub(super) fn arm(&self) -> bool {
+    pub(crate) fn arm(&self) -> bool {
         let place = layout::used_event_offset(self.place.size);
         self.ram.store_u16(self.in_avail(place), self.used).unwrap();
         fence(Ordering::SeqCst);
@@ -174,17 +174,17 @@ impl Driver {
     }
 
     /// Sets `flags` of the available ring.
-    pub(super) fn set_flags(&self, flags: u16) {
+    pub(crate) fn set_flags(&self, flags: u16) {
         self.ram.store_u16(self.in_avail(0), flags).unwrap();
     }
 
     /// Sets `idx` of the available ring, which is normally [`offer`]'s.
-    pub(super) fn jump(&self, index: u16) {
+    pub(crate) fn jump(&self, index: u16) {
         self.ram.store_u16(self.in_avail(layout::RING_INDEX), index).unwrap();
     }
 }
 
-pub(super) fn descriptor(part: Part, next: Option<u16>) -> Descriptor {
+pub(crate) fn descriptor(part: Part, next: Option<u16>) -> Descriptor {
     let mut flags = DescriptorFlags::empty();
     flags.set(DescriptorFlags::WRITE, part.writable);
     flags.set(DescriptorFlags::NEXT, next.is_some());
@@ -197,55 +197,55 @@ pub(super) fn descriptor(part: Part, next: Option<u16>) -> Descriptor {
 }
 
 /// Registers that a driver writes, by the names of virtio 1.2, 4.2.2 and 4.2.4.
-pub(super) mod reg {
-    pub(in crate::virtio) const DEVICE_FEATURES: u64 = 0x10;
-    pub(in crate::virtio) const DEVICE_FEATURES_SEL: u64 = 0x14;
-    pub(in crate::virtio) const DRIVER_FEATURES: u64 = 0x20;
-    pub(in crate::virtio) const DRIVER_FEATURES_SEL: u64 = 0x24;
-    pub(in crate::virtio) const GUEST_PAGE_SIZE: u64 = 0x28;
-    pub(in crate::virtio) const QUEUE_SEL: u64 = 0x30;
-    pub(in crate::virtio) const QUEUE_NUM_MAX: u64 = 0x34;
-    pub(in crate::virtio) const QUEUE_NUM: u64 = 0x38;
-    pub(in crate::virtio) const QUEUE_ALIGN: u64 = 0x3c;
-    pub(in crate::virtio) const QUEUE_PFN: u64 = 0x40;
-    pub(in crate::virtio) const QUEUE_READY: u64 = 0x44;
-    pub(in crate::virtio) const QUEUE_NOTIFY: u64 = 0x50;
-    pub(in crate::virtio) const INTERRUPT_STATUS: u64 = 0x60;
-    pub(in crate::virtio) const INTERRUPT_ACK: u64 = 0x64;
-    pub(in crate::virtio) const STATUS: u64 = 0x70;
-    pub(in crate::virtio) const QUEUE_DESC: u64 = 0x80;
-    pub(in crate::virtio) const QUEUE_DRIVER: u64 = 0x90;
-    pub(in crate::virtio) const QUEUE_DEVICE: u64 = 0xa0;
-    pub(in crate::virtio) const CONFIG: u64 = 0x100;
+pub(crate) mod reg {
+    pub(crate) const DEVICE_FEATURES: u64 = 0x10;
+    pub(crate) const DEVICE_FEATURES_SEL: u64 = 0x14;
+    pub(crate) const DRIVER_FEATURES: u64 = 0x20;
+    pub(crate) const DRIVER_FEATURES_SEL: u64 = 0x24;
+    pub(crate) const GUEST_PAGE_SIZE: u64 = 0x28;
+    pub(crate) const QUEUE_SEL: u64 = 0x30;
+    pub(crate) const QUEUE_NUM_MAX: u64 = 0x34;
+    pub(crate) const QUEUE_NUM: u64 = 0x38;
+    pub(crate) const QUEUE_ALIGN: u64 = 0x3c;
+    pub(crate) const QUEUE_PFN: u64 = 0x40;
+    pub(crate) const QUEUE_READY: u64 = 0x44;
+    pub(crate) const QUEUE_NOTIFY: u64 = 0x50;
+    pub(crate) const INTERRUPT_STATUS: u64 = 0x60;
+    pub(crate) const INTERRUPT_ACK: u64 = 0x64;
+    pub(crate) const STATUS: u64 = 0x70;
+    pub(crate) const QUEUE_DESC: u64 = 0x80;
+    pub(crate) const QUEUE_DRIVER: u64 = 0x90;
+    pub(crate) const QUEUE_DEVICE: u64 = 0xa0;
+    pub(crate) const CONFIG: u64 = 0x100;
 }
 
 /// A driver with the slot that it drives.
-pub(super) struct Slot<D> {
-    pub(super) driver: Driver,
-    pub(super) mmio: Mmio<D>,
-    pub(super) version: Version,
+pub(crate) struct Slot<D> {
+    pub(crate) driver: Driver,
+    pub(crate) mmio: Mmio<D>,
+    pub(crate) version: Version,
 }
 
 impl<D: Device> Slot<D> {
     /// A slot whose device was taken into service by the book (section 3.1.1).
-    pub(super) fn start(version: Version, device: D, size: u16, options: Options) -> Self {
+    pub(crate) fn start(version: Version, device: D, size: u16, options: Options) -> Self {
         let (driver, mmio) = (Driver::new(size, options), Mmio::new(version, device));
         let mut slot = Self { driver, mmio, version };
         slot.bring_up();
         slot
     }
 
-    pub(super) fn get(&self, register: u64) -> u32 {
+    pub(crate) fn get(&self, register: u64) -> u32 {
         u32::try_from(self.mmio.read(register, Width::Word).unwrap()).unwrap()
     }
 
-    pub(super) fn set(&mut self, register: u64, value: u32) {
+    pub(crate) fn set(&mut self, register: u64, value: u32) {
         self.mmio.write(register, Width::Word, value.into(), &self.driver.ram).unwrap();
     }
 
     /// Initialization, with all features that the options and the version of
     /// the interface ask for.
-    pub(super) fn bring_up(&mut self) {
+    pub(crate) fn bring_up(&mut self) {
         let mut wanted = RingFeatures::empty();
         wanted.set(RingFeatures::INDIRECT_DESC, self.driver.options.indirect);
         wanted.set(RingFeatures::EVENT_IDX, self.driver.options.event_idx);
@@ -267,7 +267,7 @@ impl<D: Device> Slot<D> {
     }
 
     /// Tells where queue 0 is.
-    pub(super) fn set_queue(&mut self) {
+    pub(crate) fn set_queue(&mut self) {
         let place = self.driver.place;
         self.set(reg::QUEUE_SEL, 0);
         assert!(self.get(reg::QUEUE_NUM_MAX) >= place.size.into());
@@ -290,7 +290,7 @@ impl<D: Device> Slot<D> {
     }
 
     /// Adds a chain, and notifies if the device wants it.
-    pub(super) fn send(&mut self, parts: &[Part], indirect_from: Option<usize>) -> u16 {
+    pub(crate) fn send(&mut self, parts: &[Part], indirect_from: Option<usize>) -> u16 {
         let head = self.driver.add(parts, indirect_from);
         if self.driver.must_notify() {
             self.set(reg::QUEUE_NOTIFY, 0);
@@ -299,7 +299,7 @@ impl<D: Device> Slot<D> {
     }
 
     /// Whether the device interrupts for a used buffer; acknowledges it.
-    pub(super) fn interrupted(&mut self) -> bool {
+    pub(crate) fn interrupted(&mut self) -> bool {
         let reasons = self.get(reg::INTERRUPT_STATUS);
         self.set(reg::INTERRUPT_ACK, reasons);
         reasons & 1 != 0

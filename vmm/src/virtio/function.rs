@@ -113,6 +113,12 @@ impl<D: Device> Function<D> {
         }
     }
 
+    /// The driver wants these features, all of them offered, as long as
+    /// nothing is agreed.
+    pub fn accept_all(&mut self, features: u64) {
+        self.features = features;
+    }
+
     /// What the driver wants and the device offers.
     fn agreed(&self) -> RingFeatures {
         RingFeatures::from_bits_truncate(self.features & self.offered())
@@ -157,16 +163,22 @@ impl<D: Device> Function<D> {
     /// The driver takes queue `index` into use. One that cannot be breaks the
     /// device.
     pub fn enable(&mut self, index: usize, place: Place, ram: &GuestRam) {
+        if self.try_enable(index, place, ram).is_err() {
+            self.break_down();
+        }
+    }
+
+    /// The same, where a queue that cannot be in use stays out of it.
+    ///
+    /// # Errors
+    /// What is wrong with the place.
+    pub fn try_enable(&mut self, index: usize, place: Place, ram: &GuestRam) -> Result<(), Broken> {
         let agreed = self.agreed();
         let options = Options {
             indirect: agreed.contains(RingFeatures::INDIRECT_DESC),
             event_idx: agreed.contains(RingFeatures::EVENT_IDX),
         };
-        if let Some(queue) = self.queues.get_mut(index)
-            && queue.enable(place, options, ram).is_err()
-        {
-            self.break_down();
-        }
+        self.queues.get_mut(index).map_or(Ok(()), |queue| queue.enable(place, options, ram))
     }
 
     /// The driver takes queue `index` out of use.

@@ -14,7 +14,7 @@
 pub mod blk;
 pub mod chain;
 #[cfg(test)]
-mod fake;
+pub(crate) mod fake;
 pub mod function;
 pub mod mmio;
 pub mod queue;
