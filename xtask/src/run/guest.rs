@@ -123,9 +123,8 @@ fn supported(options: &GuestOptions) -> Result<()> {
     if options.cpu.is_some_and(|cpu| CpuMode::from(cpu) == CpuMode::Assisted) {
         return later("--cpu assisted", "--cpu classic");
     }
-    match options.disk.iter().map(|disk| disk.model).find(|model| *model != Model::VirtioMmio) {
-        Some(Model::Pv) => later("a disk with model=pv", "model=virtio-mmio"),
-        Some(Model::Ata) => later("a disk with model=ata", "model=virtio-mmio"),
-        _ => Ok(()),
+    if options.disk.iter().any(|disk| disk.model == Model::Ata) {
+        return later("a disk with model=ata", "model=virtio-mmio");
     }
+    Ok(())
 }
