@@ -8,8 +8,19 @@ use std::process::Command;
 use serde_json::Value;
 
 /// The only places where `unsafe` may be allowed: the machine, and the memory
-/// of guests. A directory ends with a slash.
-const UNSAFE: [&str; 2] = ["vmm/src/hw/", "vmm/src/mem.rs"];
+/// of guests; in a guest, calling the VMM and giving memory away. A directory
+/// ends with a slash.
+const UNSAFE: [&str; 9] = [
+    "vmm/src/hw/",
+    "vmm/src/mem.rs",
+    "guest-drivers/src/channel.rs",
+    "guest-drivers/src/detect.rs",
+    "guest-drivers/src/dma.rs",
+    "guest-drivers/src/ecall.rs",
+    "guest-drivers/src/memory.rs",
+    "guest-drivers/src/vmm.rs",
+    "guest-drivers/tests/common/",
+];
 
 /// Our own sources; what guests are made of follows its own rules.
 const SOURCES: [&str; 6] = ["protocol", "guest-drivers", "vmm", "xtask", "bench", "tests"];
@@ -73,7 +84,7 @@ fn none(rule: &str, offenders: Vec<String>) {
 }
 
 #[test]
-fn unsafe_is_allowed_in_two_places_only() {
+fn unsafe_is_allowed_in_few_places_only() {
     // In two parts, so that this line is not found.
     let marker = concat!("allow(unsafe", "_code)");
     let offenders = sources().into_iter().filter(|file| {
