@@ -29,6 +29,7 @@ struct Probe {
     smp: u32,
     memory: String,
     disk: bool,
+    pv: bool,
     legacy: bool,
     native: bool,
     compare: bool,
@@ -83,7 +84,11 @@ impl Probe {
 
     /// The option that attaches a disk.
     fn disk_version(&self) -> &'static str {
-        if self.legacy { "version=1" } else { "version=2" }
+        match (self.pv, self.legacy) {
+            (true, _) => "model=pv",
+            (false, true) => "version=1",
+            (false, false) => "version=2",
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use core::ptr;
 pub mod clint;
 pub mod finisher;
 pub mod plic;
+pub mod pv;
 pub mod uart;
 pub mod virtio;
 

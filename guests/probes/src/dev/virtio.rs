@@ -79,12 +79,25 @@ impl Disk {
     /// it is needed, and sets its queue up.
     #[must_use]
     pub fn new(n: u64) -> Self {
-        let regs = slot(n);
-        let version = regs.read(VERSION);
-        let mut disk =
-            Self { regs, version, queue: Frame::run(2), request: Frame::run(2), issued: 0 };
+        let mut disk = Self::detached(n);
         disk.restart();
         disk
+    }
+
+    /// The memory of a driver for the device in `slot`, or for one that has
+    /// no registers; nothing is set up.
+    #[must_use]
+    pub fn detached(n: u64) -> Self {
+        let regs = slot(n);
+        let version = regs.read(VERSION);
+        Self { regs, version, queue: Frame::run(2), request: Frame::run(2), issued: 0 }
+    }
+
+    /// Addresses of the descriptors, the available ring, the used ring.
+    #[must_use]
+    pub fn parts(&self) -> [u64; 3] {
+        let pa = self.queue.pa();
+        [pa, pa + 8 * AVAIL as u64, pa + PAGE]
     }
 
     /// Resets the device and sets its queue, emptied, up again.
@@ -144,11 +157,16 @@ impl Disk {
 
     /// Makes the chain that starts at `head` available, and notifies.
     pub fn submit(&mut self, head: u64) {
+        self.offer(head);
+        self.regs.write(QUEUE_NOTIFY, 0_u32);
+    }
+
+    /// Makes the chain that starts at `head` available.
+    pub fn offer(&mut self, head: u64) {
         let position = self.issued % u64::from(QUEUE_SIZE);
         self.set_avail(position, head);
         self.issued += 1;
         self.set_avail_index(self.issued);
-        self.regs.write(QUEUE_NOTIFY, 0_u32);
     }
 
     fn set_avail(&self, position: u64, head: u64) {
