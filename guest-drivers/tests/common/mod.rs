@@ -156,6 +156,8 @@ impl Machine {
                 Ok(0)
             }
             Call::InterruptDone => Ok(0),
+            // Not among the features.
+            Call::Counter { .. } | Call::CounterName { .. } => Err(Error::NotSupported),
             Call::Describe { device }
             | Call::DeviceFeatures { device }
             | Call::AcceptFeatures { device, .. }
