@@ -31,6 +31,9 @@ pub struct GuestRam {
     marked: AtomicBool,
 }
 
+/// The page size, as a length of slices.
+const PAGE: usize = 1 << PAGE_SHIFT;
+
 /// The page is watched: it backs a guest page table that the shadow follows.
 const WATCHED: u8 = 1;
 /// The VMM wrote to the page while it was watched.
@@ -53,6 +56,19 @@ impl GuestRam {
         let pages = to_usize(len >> PAGE_SHIFT);
         let watched = (0..pages).map(|_| AtomicU8::new(0)).collect();
         Self { base, host, len, watched, marked: AtomicBool::new(false) }
+    }
+
+    /// A buffer of the VMM's that is used as guest RAM is, because a device
+    /// reads and writes it; it has the addresses from 0 on. What does not
+    /// begin and end with a page is left out.
+    pub fn buffer(bytes: &'static mut [u8]) -> Self {
+        let skip = bytes.as_ptr().align_offset(PAGE);
+        let bytes = bytes.get_mut(skip..).unwrap_or_default();
+        let len = bytes.len() / PAGE * PAGE;
+        let host = NonNull::from(bytes).cast();
+        // SAFETY: the caller gives the memory up, for ever; begin and length
+        // are multiples of the page size.
+        unsafe { Self::new(Gpa(0), host, len as u64) }
     }
 
     /// RAM on the host's heap, for tests; never freed.

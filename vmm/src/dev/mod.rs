@@ -9,6 +9,7 @@
 //! goes its own way (access widths above all), what that machine was seen to
 //! do: kernels made for it must boot unmodified.
 
+pub mod ata;
 pub mod clint;
 pub mod finisher;
 pub mod plic;
