@@ -8,12 +8,13 @@
 //!  0x0c00_0000  PLIC                 6 MiB
 //!  0x1000_0000  UART 16550           4 KiB   irq 10
 //!  0x1000_1000  virtio-mmio slots  8 x 4 KiB irq 1 to 8
+//!  0x1001_0000  ATA disk             4 KiB   irq 12
 //!  0x8000_0000  RAM, as much as the guest has
 //! ```
 //!
 //! It is the map of QEMU's `virt` machine (`hw/riscv/virt.c`), so that kernels
-//! made for that machine boot unmodified. Everything else is empty: an access
-//! there is an access fault.
+//! made for that machine boot unmodified; that machine has no ATA disk.
+//! Everything else is empty: an access there is an access fault.
 
 use crate::addr::Gpa;
 
@@ -85,6 +86,12 @@ pub const PLIC: Window = Window::new(0x0c00_0000, 0x60_0000);
 pub const UART: Window = Window::new(0x1000_0000, 0x1000);
 /// All virtio-mmio slots together.
 pub const VIRTIO: Window = Window::new(0x1000_1000, VIRTIO_SLOTS as u64 * VIRTIO_STRIDE);
+/// ATA disk: the page in which its registers are.
+pub const ATA: Window = Window::new(0x1001_0000, 0x1000);
+/// Its command block: data port and task file.
+pub const ATA_COMMAND: Window = Window::new(ATA.base.0, 8);
+/// Its control block: alternate status and device control.
+pub const ATA_CONTROL: Window = Window::new(ATA.base.0 + crate::dev::ata::CONTROL, 1);
 /// First address of RAM.
 pub const RAM_BASE: Gpa = Gpa(0x8000_0000);
 
@@ -96,6 +103,8 @@ pub const VIRTIO_STRIDE: u64 = 0x1000;
 pub const UART_IRQ: u32 = 10;
 /// PLIC source of the real-time clock.
 pub const RTC_IRQ: u32 = 11;
+/// PLIC source of the ATA disk.
+pub const ATA_IRQ: u32 = 12;
 
 /// PLIC source of virtio-mmio slot `slot`.
 pub const fn virtio_irq(slot: u8) -> u32 {
@@ -112,9 +121,10 @@ pub const fn virtio_slot(slot: u8) -> Window {
 const _: () = {
     assert!(FINISHER.end().0 == RTC.base.0 && RTC.end().0 < CLINT.base.0);
     assert!(CLINT.end().0 < PLIC.base.0 && PLIC.end().0 < UART.base.0);
-    assert!(UART.end().0 == VIRTIO.base.0 && VIRTIO.end().0 < RAM_BASE.0);
+    assert!(UART.end().0 == VIRTIO.base.0 && VIRTIO.end().0 < ATA.base.0);
+    assert!(ATA.end().0 < RAM_BASE.0 && ATA.size == VIRTIO_STRIDE);
     assert!(UART.size == VIRTIO_STRIDE && RTC.size == FINISHER.size);
-    assert!(virtio_irq(VIRTIO_SLOTS - 1) < UART_IRQ && UART_IRQ != RTC_IRQ);
+    assert!(virtio_irq(VIRTIO_SLOTS - 1) < UART_IRQ && UART_IRQ < RTC_IRQ && RTC_IRQ < ATA_IRQ);
 };
 
 /// What is at a guest-physical address.
@@ -135,6 +145,8 @@ pub enum Region {
     Rtc,
     /// The virtio-mmio slot of that number, below [`VIRTIO_SLOTS`].
     Virtio(u8),
+    /// [`ATA`]
+    Ata,
     /// Nothing, or an access that is not naturally aligned, which no device
     /// takes: an access fault.
     None,
@@ -150,7 +162,7 @@ pub fn find(gpa: Gpa, width: Width) -> (Region, u64) {
         return (Region::None, 0);
     }
     match gpa.0 >> 24 {
-        0x10 => uart_or_virtio(gpa.0 - UART.base.0),
+        0x10 => by_page(gpa.0 - UART.base.0),
         0x0c..0x10 => within(PLIC, Region::Plic, gpa),
         0x02 => within(CLINT, Region::Clint, gpa),
         0x00 if gpa >= RTC.base => within(RTC, Region::Rtc, gpa),
@@ -167,13 +179,18 @@ fn within(window: Window, region: Region, gpa: Gpa) -> (Region, u64) {
     }
 }
 
-/// The UART and the slots that follow it, told apart by page.
+/// The number of the ATA disk's page, counted from the UART's.
+const ATA_PAGE: u8 = 16;
+const _: () = assert!(ATA.base.0 - UART.base.0 == ATA_PAGE as u64 * VIRTIO_STRIDE);
+
+/// The UART, the slots that follow it and the ATA disk, told apart by page.
 #[inline]
-fn uart_or_virtio(offset: u64) -> (Region, u64) {
+fn by_page(offset: u64) -> (Region, u64) {
     let in_page = offset % VIRTIO_STRIDE;
     match u8::try_from(offset / VIRTIO_STRIDE) {
         Ok(0) => (Region::Uart, in_page),
         Ok(page) if page <= VIRTIO_SLOTS => (Region::Virtio(page - 1), in_page),
+        Ok(ATA_PAGE) => (Region::Ata, in_page),
         _ => (Region::None, 0),
     }
 }
@@ -190,6 +207,7 @@ mod tests {
             (CLINT, Region::Clint),
             (PLIC, Region::Plic),
             (UART, Region::Uart),
+            (ATA, Region::Ata),
             (Window { base: RAM_BASE, size: u64::MAX - RAM_BASE.0 }, Region::Ram),
         ];
         list.extend((0..VIRTIO_SLOTS).map(|n| (virtio_slot(n), Region::Virtio(n))));

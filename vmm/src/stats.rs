@@ -98,7 +98,7 @@ const KINDS: [&str; 19] = [
     "PV call, others",
 ];
 
-const DEVICES: [&str; 6] = ["UART", "PLIC", "CLINT", "finisher", "RTC", "nothing"];
+const DEVICES: [&str; 7] = ["UART", "PLIC", "CLINT", "finisher", "RTC", "ATA", "nothing"];
 const FIRST_DEVICE: usize = CSRS + KINDS.len();
 const FIRST_SLOT: usize = FIRST_DEVICE + DEVICES.len();
 const COUNTERS: usize = FIRST_SLOT + VIRTIO_SLOTS as usize;
@@ -146,7 +146,8 @@ fn device_counter(region: Region) -> usize {
         Region::Finisher => 3,
         Region::Rtc => 4,
         Region::Virtio(slot) => return FIRST_SLOT + usize::from(slot % VIRTIO_SLOTS),
-        Region::Ram | Region::None => 5,
+        Region::Ata => 5,
+        Region::Ram | Region::None => 6,
     };
     FIRST_DEVICE + device
 }

@@ -10,16 +10,17 @@ use core::sync::atomic::Ordering;
 use trapeze_protocol::call::EXTENSION;
 
 use super::devices::{Devices, Place, Slots};
+use super::drive::Drive;
 use super::guest::Guest;
 use super::seat::Seat;
 use super::{Host, Machine};
-use crate::addr::{Gpa, to_usize};
+use crate::addr::{Gpa, PAGE_SIZE, to_usize};
 use crate::bundle::{self, Backend, Config, DiskModel, Extent, MmioVersion};
-use crate::bus::Window;
-use crate::dev::plic;
+use crate::bus::{self, Window};
+use crate::dev::{ata, plic};
 use crate::disk::{Disk, RamDisk};
 use crate::entropy::Seeds;
-use crate::fdt::Description;
+use crate::fdt::{Ata, Description};
 use crate::load::{self, BootRequest, LoadError};
 use crate::mem::GuestRam;
 use crate::mmu::shadow::Shadow;
@@ -38,6 +39,9 @@ const PV_EXTENSION: u32 = {
     assert!(EXTENSION >> 32 == 0);
     EXTENSION as u32
 };
+
+/// Where guests have their ATA disk.
+const ATA: Ata = Ata { command: bus::ATA_COMMAND, control: bus::ATA_CONTROL, irq: bus::ATA_IRQ };
 
 /// Ticks of `time` per second, as on QEMU `virt`.
 const TIMEBASE: u32 = 10_000_000;
@@ -75,7 +79,7 @@ enum Reason {
     Memory(u64),
     Image(&'static str),
     NoDisk(String),
-    Model,
+    Drives,
     Load(LoadError),
 }
 
@@ -86,7 +90,7 @@ impl fmt::Display for BuildError {
             Reason::Memory(size) => write!(f, "the machine has no {} MiB left", size >> 20),
             Reason::Image(what) => write!(f, "the {what} lies outside the bundle"),
             Reason::NoDisk(serial) => write!(f, "QEMU has no virtio disk with serial {serial}"),
-            Reason::Model => f.write_str("this disk model is not supported: use virtio-mmio or pv"),
+            Reason::Drives => f.write_str("there is room for one disk with model=ata"),
             Reason::Load(error) => error.fmt(f),
         }
     }
@@ -101,6 +105,7 @@ pub(super) struct Images {
     cpus: u32,
     /// Bit n: slot n has a device.
     virtio: u8,
+    ata: bool,
     seeds: Option<Arc<Seeds>>,
 }
 
@@ -129,7 +134,7 @@ impl Images {
             plic_sources: plic::LAST_SOURCE,
             virtio: self.virtio,
             rtc: false,
-            ata: None,
+            ata: self.ata.then_some(ATA),
             pv: Some(PV_EXTENSION),
         };
         place.fill(ram, self.initrd, &tree.build())?;
@@ -163,21 +168,22 @@ fn build_guest(
     let ram = (resources.ram)(config.memory).ok_or_else(no_memory)?;
     let cpus = to_usize(config.cpus.into());
     let shadow = Shadow::new(&ram, SHADOW_QUOTA, cpus > 1).ok_or_else(no_memory)?;
-    let mut disks = Vec::new();
-    let (slots, pv) = build_disks(config, resources, &mut disks)?;
+    let disks = build_disks(config, resources)?;
     let images = Images {
         kernel,
         initrd,
         boot: config.boot,
         bootargs: config.bootargs.to_string(),
         cpus: config.cpus,
-        virtio: slot_mask(&slots),
+        virtio: slot_mask(&disks.slots),
+        ata: disks.drive.is_some(),
         seeds: resources.seeds.clone(),
     };
     // Loaded here for the first boot, so that a bad image is said before
     // anything runs.
     let entry = images.load(&ram).map_err(Reason::Load)?;
-    let devices = (Devices::new(cpus, slots, pv), disks);
+    let devices = Devices::new(cpus, disks.slots, disks.pv, disks.drive);
+    let devices = (devices, disks.real);
     Ok(Guest::new(number, config.name.to_string(), ram, shadow, devices, (images, entry), cpus))
 }
 
@@ -187,28 +193,40 @@ fn slot_mask(slots: &[Option<Mmio>]) -> u8 {
     used.fold(0, |mask, (_, n)| mask | 1u8.wrapping_shl(n))
 }
 
+/// A guest's disks, in their places.
+#[derive(Default)]
+struct Disks {
+    slots: Slots,
+    pv: Pv,
+    drive: Option<Drive>,
+    /// Real disks, and where the guest has them.
+    real: Vec<(usize, Place)>,
+}
+
 /// Disk k of the guest goes to slot k, or becomes its next paravirtual
-/// device; real disks are noted in `real`.
-fn build_disks(
-    config: &bundle::Guest,
-    resources: &mut Resources<'_>,
-    real: &mut Vec<(usize, Place)>,
-) -> Result<(Slots, Pv), Reason> {
-    let (mut slots, mut pv) = (Slots::default(), Pv::default());
-    for ((number, disk), slot) in (0u8..).zip(&config.disks).zip(&mut slots) {
+/// device, or its ATA disk.
+fn build_disks(config: &bundle::Guest, resources: &mut Resources<'_>) -> Result<Disks, Reason> {
+    let mut disks = Disks::default();
+    for ((number, disk), slot) in (0u8..).zip(&config.disks).zip(&mut disks.slots) {
         let (index, storage) = build_storage(disk, resources)?;
-        let device = Box::new(Blk::new(storage));
         let place = match disk.model {
             DiskModel::VirtioMmio(version) => {
-                *slot = Some(Mmio::new(interface(version), device));
+                *slot = Some(Mmio::new(interface(version), Box::new(Blk::new(storage))));
                 Place::Slot(number)
             }
-            DiskModel::Pv => Place::Pv(pv.add(device)),
-            DiskModel::Ata => return Err(Reason::Model),
+            DiskModel::Pv => Place::Pv(disks.pv.add(Box::new(Blk::new(storage)))),
+            DiskModel::Ata if disks.drive.is_some() => return Err(Reason::Drives),
+            DiskModel::Ata => {
+                // A page more, so that it holds whole pages wherever it is.
+                let size = ata::BUFFER + PAGE_SIZE;
+                let buffer = (resources.bytes)(size).ok_or(Reason::Memory(size))?;
+                disks.drive = Some(Drive::new(storage, buffer));
+                Place::Ata
+            }
         };
-        real.extend(index.map(|index| (index, place)));
+        disks.real.extend(index.map(|index| (index, place)));
     }
-    Ok((slots, pv))
+    Ok(disks)
 }
 
 fn interface(version: MmioVersion) -> Version {

@@ -9,6 +9,7 @@ use alloc::collections::VecDeque;
 use core::sync::atomic::Ordering;
 
 use super::Host;
+use super::drive::Drive;
 use super::guest::{Guest, Power};
 use super::hart::Hart;
 use super::link::{Attention, Link};
@@ -36,6 +37,7 @@ pub(super) struct Devices {
     plic: Plic,
     slots: Slots,
     pub(super) pv: Pv,
+    drive: Option<Drive>,
     input: VecDeque<u8>,
 }
 
@@ -46,6 +48,8 @@ pub(super) enum Place {
     Slot(u8),
     /// The paravirtual device of that number.
     Pv(usize),
+    /// The ATA disk.
+    Ata,
 }
 
 /// The virtio-mmio slots, by number.
@@ -59,22 +63,25 @@ enum Effect {
 }
 
 impl Devices {
-    pub(super) fn new(cpus: usize, slots: Slots, pv: Pv) -> Self {
+    pub(super) fn new(cpus: usize, slots: Slots, pv: Pv, drive: Option<Drive>) -> Self {
         let (uart, plic) = (Uart::new(), Plic::new(2 * cpus));
-        Self { uart, plic, slots, pv, input: VecDeque::with_capacity(INPUT_LIMIT) }
+        Self { uart, plic, slots, pv, drive, input: VecDeque::with_capacity(INPUT_LIMIT) }
     }
 
     pub(super) fn reset(&mut self) {
         self.uart.reset();
         self.slots.iter_mut().flatten().for_each(Mmio::reset);
         self.pv.reset();
+        self.drive.iter_mut().for_each(Drive::reset);
         self.plic.reset();
         self.input.clear();
     }
 
-    /// Whether a disk may still access the guest's memory.
+    /// Whether a disk works on something, perhaps on the guest's memory.
     pub(super) fn busy(&self) -> bool {
-        self.pv.busy() || self.slots.iter().flatten().any(|device| device.function().busy() != 0)
+        self.pv.busy()
+            || self.slots.iter().flatten().any(|device| device.function().busy() != 0)
+            || self.drive.as_ref().is_some_and(Drive::busy)
     }
 
     /// Whether a device has more to do than it did at once.
@@ -99,6 +106,18 @@ impl Devices {
                 }
             }
             Place::Pv(number) => self.pv.poll(number, ram),
+            Place::Ata => {
+                self.drive.iter_mut().for_each(Drive::complete);
+                self.carry_drive();
+            }
+        }
+    }
+
+    /// Carries the interrupt of the ATA disk to the PLIC.
+    #[inline]
+    fn carry_drive(&mut self) {
+        if self.drive.as_mut().is_some_and(Drive::interrupts) {
+            self.plic.raise(bus::ATA_IRQ);
         }
     }
 
@@ -125,6 +144,11 @@ impl Devices {
                 Some(Some(device)) => device.read(offset, width),
                 _ => Ok(mmio::read_empty(offset, width)),
             },
+            Region::Ata => {
+                let value = self.drive.as_mut().ok_or(AccessFault)?.read(offset, width)?;
+                self.carry_drive();
+                Ok(value)
+            }
             _ => Err(AccessFault),
         }
     }
@@ -148,6 +172,10 @@ impl Devices {
                     device.write(offset, width, value, ram)?;
                     self.carry(slot);
                 }
+            }
+            Region::Ata => {
+                self.drive.as_mut().ok_or(AccessFault)?.write(offset, width, value)?;
+                self.carry_drive();
             }
             Region::Finisher => {
                 let action = finisher::write(offset, width, value)?;

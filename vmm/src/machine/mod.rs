@@ -25,6 +25,7 @@ mod access;
 mod boot;
 mod console;
 mod devices;
+mod drive;
 mod exit;
 #[cfg(test)]
 mod fake;

@@ -91,6 +91,9 @@ fn disks(all: &[DiskOption]) -> Result<Vec<Disk>> {
     if all.len() > MAX_DISKS {
         return Err(mistake(format!("a guest has at most {MAX_DISKS} disks")));
     }
+    if all.iter().filter(|disk| disk.model == Model::Ata).count() > 1 {
+        return Err(mistake("a guest has at most one disk with model=ata"));
+    }
     all.iter()
         .map(|option| {
             image::disk(&option.path, option.read_only || option.ram)?;
@@ -122,9 +125,6 @@ fn supported(options: &GuestOptions) -> Result<()> {
     }
     if options.cpu.is_some_and(|cpu| CpuMode::from(cpu) == CpuMode::Assisted) {
         return later("--cpu assisted", "--cpu classic");
-    }
-    if options.disk.iter().any(|disk| disk.model == Model::Ata) {
-        return later("a disk with model=ata", "model=virtio-mmio");
     }
     Ok(())
 }

@@ -125,6 +125,9 @@ impl Plan {
         if self.has_log_port() || harts_given {
             return Err(mistake("--stats, --trace and --harts need the VMM: leave out --native"));
         }
+        if guest.disks.iter().any(|disk| disk.model == DiskModel::Ata) {
+            return Err(mistake("QEMU's virt has no ATA disk: leave out --native, or model=ata"));
+        }
         let versions: Vec<DiskModel> = guest.disks.iter().map(|disk| disk.model).collect();
         match versions.iter().any(|version| Some(version) != versions.first()) {
             true => Err(mistake("with --native all disks must have the same version=")),
