@@ -30,6 +30,7 @@ struct Probe {
     memory: String,
     disk: bool,
     pv: bool,
+    ata: bool,
     legacy: bool,
     native: bool,
     compare: bool,
@@ -82,12 +83,13 @@ impl Probe {
         Duration::from_secs(self.seconds)
     }
 
-    /// The option that attaches a disk.
-    fn disk_version(&self) -> &'static str {
-        match (self.pv, self.legacy) {
-            (true, _) => "model=pv",
-            (false, true) => "version=1",
-            (false, false) => "version=2",
+    /// What kind of disk is attached, as an option says it.
+    fn disk_kind(&self) -> &'static str {
+        match (self.ata, self.pv, self.legacy) {
+            (true, _, _) => "model=ata",
+            (_, true, _) => "model=pv",
+            (_, _, true) => "version=1",
+            _ => "version=2",
         }
     }
 }
@@ -149,7 +151,7 @@ fn run(
     }
     if probe.disk {
         let image = builder.file("disk.img", &vec![0; DISK]);
-        builder = builder.shared_disk(image, probe.disk_version());
+        builder = builder.shared_disk(image, probe.disk_kind());
     }
     let mut vm = builder.start();
     let console = match probe.expect {
@@ -205,7 +207,7 @@ fn neighbourhood(vm: &mut Vm, probe: &Probe) -> Result<String, String> {
 /// A configuration: the first guest has the keyboard, and both share harts.
 fn two_guests(probe: &Probe, directory: &Path, builder: &Builder) -> String {
     let disk = probe.disk.then(|| builder.file("disk.img", &vec![0; DISK]));
-    let disk = disk.map(|path| format!("disk = [\"{},{}\"]", path.display(), probe.disk_version()));
+    let disk = disk.map(|path| format!("disk = [\"{},{}\"]", path.display(), probe.disk_kind()));
     format!(
         "[[guest]]\nname = \"neighbour\"\nkernel = {:?}\n\
          [[guest]]\nname = {:?}\nkernel = {:?}\nmemory = {:?}\ncpus = {}\nboot = {:?}\n{}\n",

@@ -2,6 +2,7 @@
 
 use core::ptr;
 
+pub mod ata;
 pub mod clint;
 pub mod finisher;
 pub mod plic;
