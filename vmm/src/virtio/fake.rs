@@ -1,6 +1,7 @@
 //! The other end of the ring, for tests: a driver that does what the
 //! specification asks of one (virtio 1.2, section 2.7), on the same memory.
 
+use alloc::sync::Arc;
 use core::sync::atomic::{Ordering, fence};
 
 use trapeze_protocol::device::RingFeatures;
@@ -18,6 +19,8 @@ use crate::mem::GuestRam;
 pub(crate) const BASE: Gpa = Gpa(0x8000_0000);
 /// The queue lies in the first pages, indirect tables behind it.
 const TABLES: u64 = 0x3000;
+/// Where a second queue lies.
+const SECOND: Gpa = Gpa(BASE.0 + 0x8_0000);
 /// Where tests may put their buffers.
 pub(crate) const BUFFERS: Gpa = Gpa(BASE.0 + 0x2_0000);
 pub(crate) const RAM: u64 = 0x10_0000;
@@ -38,7 +41,7 @@ pub(crate) fn writes(gpa: Gpa, len: u64) -> Part {
 }
 
 pub(crate) struct Driver {
-    pub(crate) ram: GuestRam,
+    pub(crate) ram: Arc<GuestRam>,
     pub(crate) place: Place,
     pub(crate) options: Options,
     /// Descriptors in no chain; the chains that are out, by head.
@@ -56,11 +59,19 @@ impl Driver {
 
     /// A driver whose indices begin at `index`, to meet the wrap-around early.
     pub(crate) fn starting_at(size: u16, options: Options, index: u16) -> Self {
-        let ram = GuestRam::leaked(BASE, RAM);
-        let avail = BASE.wrapping_add(layout::descriptors_len(size));
+        Self::on(Arc::new(GuestRam::leaked(BASE, RAM)), BASE, size, options, index)
+    }
+
+    /// The driver of a second queue in the same memory.
+    pub(crate) fn beside(&self) -> Self {
+        Self::on(self.ram.clone(), SECOND, self.place.size, self.options, 0)
+    }
+
+    fn on(ram: Arc<GuestRam>, base: Gpa, size: u16, options: Options, index: u16) -> Self {
+        let avail = base.wrapping_add(layout::descriptors_len(size));
         let end = avail.wrapping_add(layout::avail_len(size));
         let used = Gpa(end.0.next_multiple_of(4096));
-        let place = Place { size, descriptors: BASE, avail, used };
+        let place = Place { size, descriptors: base, avail, used };
         let driver = Self {
             ram,
             place,
@@ -116,7 +127,8 @@ impl Driver {
 
     /// Makes descriptor `index` refer to a table of these parts.
     fn refer(&self, index: u16, parts: &[Part]) {
-        let table = BASE.wrapping_add(TABLES + 0x100 * u64::from(index));
+        let tables = self.place.descriptors.wrapping_add(TABLES);
+        let table = tables.wrapping_add(0x100 * u64::from(index));
         for (n, part) in (0u16..).zip(parts) {
             let next = (usize::from(n) + 1 < parts.len()).then_some(n + 1);
             self.describe(table, n, descriptor(*part, next));
@@ -222,6 +234,8 @@ pub(crate) mod reg {
 /// A driver with the slot that it drives.
 pub(crate) struct Slot<D> {
     pub(crate) driver: Driver,
+    /// The driver of queue 1.
+    pub(crate) second: Option<Driver>,
     pub(crate) mmio: Mmio<D>,
     pub(crate) version: Version,
 }
@@ -229,8 +243,18 @@ pub(crate) struct Slot<D> {
 impl<D: Device> Slot<D> {
     /// A slot whose device was taken into service by the book (section 3.1.1).
     pub(crate) fn start(version: Version, device: D, size: u16, options: Options) -> Self {
-        let (driver, mmio) = (Driver::new(size, options), Mmio::new(version, device));
-        let mut slot = Self { driver, mmio, version };
+        Self::with(version, device, Driver::new(size, options), None)
+    }
+
+    /// The same, with a driver for queue 1, too.
+    pub(crate) fn start_both(version: Version, device: D, size: u16, options: Options) -> Self {
+        let driver = Driver::new(size, options);
+        let second = driver.beside();
+        Self::with(version, device, driver, Some(second))
+    }
+
+    fn with(version: Version, device: D, driver: Driver, second: Option<Driver>) -> Self {
+        let mut slot = Self { driver, second, mmio: Mmio::new(version, device), version };
         slot.bring_up();
         slot
     }
@@ -262,14 +286,20 @@ impl<D: Device> Slot<D> {
             self.set(reg::STATUS, 11);
             assert_eq!(self.get(reg::STATUS), 11, "FEATURES_OK");
         }
+        if let Some(place) = self.second.as_ref().map(|driver| driver.place) {
+            self.set_place(1, place);
+        }
         self.set_queue();
         self.set(reg::STATUS, self.get(reg::STATUS) | 4);
     }
 
     /// Tells where queue 0 is.
     pub(crate) fn set_queue(&mut self) {
-        let place = self.driver.place;
-        self.set(reg::QUEUE_SEL, 0);
+        self.set_place(0, self.driver.place);
+    }
+
+    fn set_place(&mut self, index: u32, place: Place) {
+        self.set(reg::QUEUE_SEL, index);
         assert!(self.get(reg::QUEUE_NUM_MAX) >= place.size.into());
         self.set(reg::QUEUE_NUM, place.size.into());
         if self.version == Version::Legacy {
@@ -296,6 +326,26 @@ impl<D: Device> Slot<D> {
             self.set(reg::QUEUE_NOTIFY, 0);
         }
         head
+    }
+
+    /// The same on queue 1.
+    pub(crate) fn send_second(&mut self, parts: &[Part], indirect_from: Option<usize>) -> u16 {
+        let driver = self.second.as_mut().expect("a second queue");
+        let head = driver.add(parts, indirect_from);
+        if driver.must_notify() {
+            self.set(reg::QUEUE_NOTIFY, 1);
+        }
+        head
+    }
+
+    /// Notifies queue 0.
+    pub(crate) fn send_nothing(&mut self) {
+        self.set(reg::QUEUE_NOTIFY, 0);
+    }
+
+    /// Whether the device asks for a reset.
+    pub(crate) fn needs_reset(&self) -> bool {
+        self.get(reg::STATUS) & 64 != 0
     }
 
     /// Whether the device interrupts for a used buffer; acknowledges it.

@@ -4,7 +4,7 @@
 //! ```text
 //!  mmio    registers that trap ──┐
 //!  (pv     hypercalls)           ├── function: status, features ── blk ── disk
-//!                                └── queue: chain
+//!                                └── queue: chain                 console
 //! ```
 //!
 //! A transport turns what the guest does into calls of [`Function`], which is
@@ -13,6 +13,7 @@
 
 pub mod blk;
 pub mod chain;
+pub mod console;
 #[cfg(test)]
 pub(crate) mod fake;
 pub mod function;
