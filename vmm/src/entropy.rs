@@ -1,9 +1,11 @@
-//! Seeds for guests, from the one that the real machine gives.
+//! Random bytes for guests, from the seed that the real machine gives.
 //!
 //! A kernel that is given no entropy makes some from the jitter of its clock,
 //! which takes it longer than the rest of its boot. Seeds are blocks of the
 //! ChaCha20 key stream (RFC 8439, section 2.3): nobody can tell one from
-//! another, or the machine's from a guest's.
+//! another, or the machine's from a guest's. The machine's seed is 256 bits
+//! from the generator of QEMU's host; there is no other source, and none is
+//! needed.
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
@@ -28,6 +30,32 @@ impl Seeds {
         let next = |number: u32| number.checked_add(1);
         let number = self.next.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).ok()?;
         Some(block(&self.key, number, [0; 3]))
+    }
+}
+
+/// A generator of random bytes, of one guest alone.
+///
+/// Each request begins with a new key, and the old one is gone: who learns
+/// the key later does not learn what was given out before. (D. J. Bernstein,
+/// "Fast-key-erasure random-number generators", 2017.)
+pub struct Random {
+    key: [u8; 32],
+}
+
+impl Random {
+    /// A generator that nobody can foresee who does not know `key`.
+    pub fn new(key: [u8; 32]) -> Self {
+        Self { key }
+    }
+
+    /// Makes random bytes.
+    pub fn fill(&mut self, bytes: &mut [u8]) {
+        let old = self.key;
+        let first = block(&old, 0, [0; 3]);
+        self.key.iter_mut().zip(first).for_each(|(to, byte)| *to = byte);
+        for (part, number) in bytes.chunks_mut(SEED).zip(1..) {
+            part.iter_mut().zip(block(&old, number, [0; 3])).for_each(|(to, byte)| *to = byte);
+        }
     }
 }
 
@@ -87,5 +115,20 @@ mod tests {
         assert_ne!(seeds.take(), seeds.take());
         seeds.next.store(u32::MAX, Ordering::Relaxed);
         assert_eq!(seeds.take(), None);
+    }
+
+    #[test]
+    fn random_bytes_go_on_and_the_key_is_forgotten() {
+        let mut random = Random::new([9; 32]);
+        let mut all = [[0; 100]; 3];
+        all.iter_mut().for_each(|bytes| random.fill(bytes));
+        assert!(all[0] != all[1] && all[1] != all[2] && all[0] != all[2]);
+        assert_ne!(random.key, [9; 32]);
+        // No byte of the next key is given out with it.
+        let next = block(&[9; 32], 0, [0; 3]);
+        assert_ne!(all[0][..32], next[..32]);
+        let mut again = [0; 100];
+        Random::new([9; 32]).fill(&mut again);
+        assert_eq!(again, all[0]);
     }
 }

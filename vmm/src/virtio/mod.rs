@@ -4,7 +4,7 @@
 //! ```text
 //!  mmio    registers that trap ──┐
 //!  (pv     hypercalls)           ├── function: status, features ── blk ── disk
-//!                                └── queue: chain                 console
+//!                                └── queue: chain                 console, entropy
 //! ```
 //!
 //! A transport turns what the guest does into calls of [`Function`], which is
@@ -14,6 +14,7 @@
 pub mod blk;
 pub mod chain;
 pub mod console;
+pub mod entropy;
 #[cfg(test)]
 pub(crate) mod fake;
 pub mod function;
