@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -13,6 +13,7 @@ use serde::Deserialize;
 use tests::{Builder, Vm};
 use toml::Table;
 use xtask::mode::{self, Mode};
+use xtask::run::qemu;
 use xtask::workspace;
 
 /// A probe's native run is short, but the machine may be busy.
@@ -33,6 +34,8 @@ struct Probe {
     ata: bool,
     legacy: bool,
     native: bool,
+    native_below: u32,
+    below: u32,
     compare: bool,
     hostile: bool,
     expect: End,
@@ -65,7 +68,8 @@ fn trials_of(probe: Probe, directory: &Path) -> Vec<Trial> {
     let (probe, directory) = (Arc::new(probe), directory.to_owned());
     let (ours, place) = (probe.clone(), directory.clone());
     let alone = Trial::test(probe.name.clone(), move || check(&ours, &place));
-    let mut trials = vec![alone.with_ignored_flag(!guest && !probe.native)];
+    let senseless = !before(probe.below) || !guest && !probe.native;
+    let mut trials = vec![alone.with_ignored_flag(senseless)];
     if probe.hostile {
         let name = format!("{} beside a neighbour", probe.name);
         let beside = Trial::test(name, move || spares_its_neighbour(&probe, &directory));
@@ -74,7 +78,18 @@ fn trials_of(probe: Probe, directory: &Path) -> Vec<Trial> {
     trials
 }
 
+/// Whether QEMU is older than a major version; 0 is newer than any.
+fn before(major: u32) -> bool {
+    static VERSION: LazyLock<u32> =
+        LazyLock::new(|| qemu::version().unwrap_or_else(|failure| panic!("{failure}")).0);
+    major == 0 || *VERSION < major
+}
+
 impl Probe {
+    fn on_this_qemu(self) -> Self {
+        Self { native: self.native && before(self.native_below), ..self }
+    }
+
     fn bin(&self) -> &str {
         self.bin.as_ref().unwrap_or(&self.name)
     }
@@ -117,7 +132,7 @@ fn probes() -> Vec<Probe> {
         let all: Table = file.default.clone().into_iter().chain(probe).collect();
         all.try_into().unwrap_or_else(|error| panic!("{path:?}: {error}"))
     });
-    complete.collect()
+    complete.map(Probe::on_this_qemu).collect()
 }
 
 fn check(probe: &Probe, directory: &Path) -> Result<(), Failed> {
