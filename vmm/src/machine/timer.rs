@@ -27,8 +27,9 @@ impl Seat {
     /// The lines that the paravirtual interrupt line holds up: as long as its
     /// word is not zero.
     ///
-    /// Who sets bits in the word sets `pv_lines` afterwards; here it is the
-    /// other way round, so that news cannot fall between the two.
+    /// Invariant **a word, then a line**: who sets bits in the word sets
+    /// `pv_lines` afterwards; here it is the other way round, so that news
+    /// cannot fall between the two.
     fn pv_lines(&self) -> u64 {
         let up = &self.link.pv_lines;
         if up.load(Ordering::Relaxed) == 0 {
