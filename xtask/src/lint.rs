@@ -37,7 +37,8 @@ fn vmm_clippy() -> Command {
 }
 
 fn guest_clippy() -> Command {
-    let mut clippy = cargo("clippy --quiet --package guest-drivers --package probes");
+    let mut clippy =
+        cargo("clippy --quiet --package guest-drivers --package probes --package ladder");
     clippy.args(["--target", GUEST_TARGET, "--", "--deny", "warnings"]);
     clippy
 }

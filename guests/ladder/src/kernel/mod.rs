@@ -1,0 +1,91 @@
+//! The kernel: one workload by one of the drivers, between readings of clocks
+//! and of the VMM's counters.
+
+mod args;
+mod clock;
+mod counters;
+mod driver;
+mod interrupt;
+mod workload;
+
+use args::Args;
+use counters::Counters;
+use driver::{BUFFER, Buffers, DEPTH, Disk, Op};
+use guest_drivers::{Linear, Once, Vmm, detect};
+use probes::{Probe, bootargs};
+use workload::{Cell, Pattern, Workload};
+
+probes::probe!(main);
+
+static BUFFERS: Once<Buffers> = Once::new(Buffers::new());
+
+fn main(p: &mut Probe) {
+    let args = Args::parse(bootargs::bootargs(p.dtb));
+    // SAFETY: this kernel runs without paging.
+    let memory = unsafe { Linear::identity() };
+    // SAFETY: in S-mode, above a firmware.
+    let vmm = unsafe { detect::by_sbi(memory) };
+    let Some(buffers) = BUFFERS.take() else { return };
+    let Some(mut disk) = driver::open(&args, vmm, buffers, p.hart) else {
+        p.holds("a disk for this driver", false);
+        return;
+    };
+    if !gives_back(disk.as_mut()) {
+        p.holds("what was written is read", false);
+        return;
+    }
+    match args.rounds {
+        Some(rounds) => profile(disk.as_mut(), &args, rounds),
+        None => measure(disk.as_mut(), &args, vmm),
+    }
+}
+
+/// Whether two buffers that are written can be read again, into each other.
+fn gives_back(disk: &mut dyn Disk) -> bool {
+    let sector = disk.sectors() / 2;
+    let places = [sector, sector + BUFFER as u64 / 512];
+    for (slot, place) in places.into_iter().enumerate() {
+        let words = disk.buffer(slot).chunks_exact_mut(8);
+        (place..).zip(words).for_each(|(n, word)| word.copy_from_slice(&pattern(n)));
+        disk.one(slot, Op::Write, place, BUFFER);
+    }
+    places.into_iter().rev().enumerate().all(|(slot, place)| {
+        disk.buffer(slot).fill(0);
+        disk.one(slot, Op::Read, place, BUFFER);
+        (place..).zip(disk.buffer(slot).chunks_exact(8)).all(|(n, word)| word == pattern(n))
+    })
+}
+
+/// Eight bytes that are like no others.
+fn pattern(n: u64) -> [u8; 8] {
+    n.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes()
+}
+
+/// Every combination that the command line asks for.
+fn measure(disk: &mut dyn Disk, args: &Args, vmm: Option<Vmm<Linear>>) {
+    let Some(mut workload) = Workload::new(args, Counters::new(vmm)) else { return };
+    let most = disk.depth().min(DEPTH);
+    let all = &[Pattern::Sequential, Pattern::Random][..];
+    let patterns = if args.sequential { &all[..1] } else { all };
+    for bytes in args.sizes.iter() {
+        for op in [Op::Read, Op::Write] {
+            for pattern in patterns {
+                for depth in args.depths.iter().filter(|depth| *depth <= most) {
+                    let cell = Cell { op, pattern: *pattern, bytes, depth };
+                    workload.run(disk, &cell);
+                }
+            }
+        }
+    }
+}
+
+/// Reads of one size, one at a time, between marks that a profile knows: a
+/// first window to warm up, then one of N and one of 2 N.
+fn profile(disk: &mut dyn Disk, args: &Args, rounds: u32) {
+    let bytes = args.sizes.iter().next().unwrap_or(4096);
+    for count in [rounds.min(8), rounds, 2 * rounds] {
+        clock::begin_window();
+        (0..u64::from(count)).for_each(|n| disk.one(0, Op::Read, 8 * n, bytes));
+        clock::end_window();
+    }
+}
