@@ -31,6 +31,11 @@ impl Seeds {
         let number = self.next.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).ok()?;
         Some(block(&self.key, number, [0; 3]))
     }
+
+    /// A generator for one device of one guest.
+    pub fn random(&self) -> Option<Random> {
+        self.take().and_then(|seed| seed.first_chunk().copied()).map(Random::new)
+    }
 }
 
 /// A generator of random bytes, of one guest alone.

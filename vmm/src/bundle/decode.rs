@@ -148,6 +148,8 @@ impl<'a> Reader<'a> {
             kernel: self.extent("kernel")?.ok_or_else(|| self.bad("kernel: missing"))?,
             initrd: self.extent("initrd")?,
             disks: self.each("disk", MAX_DISKS, Reader::disk)?,
+            console: self.word("console")?,
+            rng: self.word("rng")?,
         })
     }
 

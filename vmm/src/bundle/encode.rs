@@ -68,6 +68,8 @@ fn guest_node(number: usize, guest: &Guest) -> DeviceTreeNode {
     set(&mut node, "cpu-mode", guest.cpu_mode.word());
     set(&mut node, "boot", guest.boot.word());
     set(&mut node, "bootargs", guest.bootargs.as_str());
+    set(&mut node, "console", guest.console.word());
+    set(&mut node, "rng", guest.rng.word());
     set_extent(&mut node, "kernel", guest.kernel);
     if let Some(initrd) = guest.initrd {
         set_extent(&mut node, "initrd", initrd);

@@ -122,6 +122,10 @@ pub struct Guest {
     pub initrd: Option<Extent>,
     /// Its disks; number K is in virtio-mmio slot K.
     pub disks: Vec<Disk>,
+    /// The console that it has besides the paravirtual one.
+    pub console: ConsoleModel,
+    /// The source of random bytes that it has besides the paravirtual one.
+    pub rng: RngModel,
 }
 
 /// A disk of a guest.
@@ -144,6 +148,26 @@ pub enum DiskModel {
     Pv,
     /// An emulated ATA drive.
     Ata,
+}
+
+/// The emulated console of a guest.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum ConsoleModel {
+    /// The UART, which all guests have.
+    #[default]
+    Uart,
+    /// The UART, and virtio-console in the last free virtio-mmio slot.
+    VirtioMmio,
+}
+
+/// The emulated source of random bytes of a guest.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum RngModel {
+    /// None.
+    #[default]
+    None,
+    /// virtio-rng in the last virtio-mmio slot that is left.
+    VirtioMmio,
 }
 
 /// The two register layouts of virtio-mmio (Virtio 1.2, 4.2.2 and 4.2.4).
@@ -236,4 +260,14 @@ impl Word for CpuMode {
 impl Word for Boot {
     const WORDS: &'static [(&'static str, Self)] =
         &[("auto", Self::Auto), ("m", Self::Machine), ("s", Self::Supervisor)];
+}
+
+impl Word for ConsoleModel {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("uart", Self::Uart), ("virtio-mmio", Self::VirtioMmio)];
+}
+
+impl Word for RngModel {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("none", Self::None), ("virtio-mmio", Self::VirtioMmio)];
 }

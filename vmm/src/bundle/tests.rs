@@ -32,6 +32,8 @@ fn sample() -> Config {
         kernel: Extent::unplaced(1),
         initrd: Some(Extent::unplaced(0)),
         disks: Vec::new(),
+        console: ConsoleModel::VirtioMmio,
+        rng: RngModel::VirtioMmio,
     };
     let trace = Causes::CSR | Causes::FLOAT;
     Config { trace, trace_limit: Some(1 << 40), guests: vec![first, second] }

@@ -9,26 +9,25 @@ use core::sync::atomic::Ordering;
 
 use trapeze_protocol::call::EXTENSION;
 
-use super::devices::{Devices, Place, Slots};
-use super::drive::Drive;
-use super::guest::Guest;
+use super::console::Console;
+use super::devices::Devices;
+use super::fittings::Fittings;
+use super::guest::{Guest, Parts};
 use super::seat::Seat;
+use super::wire::Wire;
 use super::{Host, Machine};
-use crate::addr::{Gpa, PAGE_SIZE, to_usize};
-use crate::bundle::{self, Backend, Config, DiskModel, Extent, MmioVersion};
+use crate::addr::{Gpa, to_usize};
+use crate::bundle::{self, Config, Extent};
 use crate::bus::{self, Window};
-use crate::dev::{ata, plic};
-use crate::disk::{Disk, RamDisk};
+use crate::dev::plic;
+use crate::disk::Disk;
 use crate::entropy::Seeds;
 use crate::fdt::{Ata, Description};
 use crate::load::{self, BootRequest, LoadError};
 use crate::mem::GuestRam;
 use crate::mmu::shadow::Shadow;
-use crate::pv::Pv;
 use crate::trace::Filter;
 use crate::vcpu::Mode;
-use crate::virtio::blk::Blk;
-use crate::virtio::mmio::{Mmio, Version};
 
 /// Shadow tables of a guest: 4 KiB each, and twice that of bookkeeping.
 const SHADOW_QUOTA: u32 = 1024;
@@ -75,11 +74,13 @@ pub struct BuildError {
 }
 
 #[derive(Debug)]
-enum Reason {
+pub(super) enum Reason {
     Memory(u64),
     Image(&'static str),
     NoDisk(String),
     Drives,
+    NoSeed,
+    Slots,
     Load(LoadError),
 }
 
@@ -91,6 +92,8 @@ impl fmt::Display for BuildError {
             Reason::Image(what) => write!(f, "the {what} lies outside the bundle"),
             Reason::NoDisk(serial) => write!(f, "QEMU has no virtio disk with serial {serial}"),
             Reason::Drives => f.write_str("there is room for one disk with model=ata"),
+            Reason::NoSeed => f.write_str("the machine has no seed for a random-number device"),
+            Reason::Slots => f.write_str("it has more devices than virtio-mmio slots"),
             Reason::Load(error) => error.fmt(f),
         }
     }
@@ -144,20 +147,21 @@ impl Images {
 
 /// Builds the machine that `config` describes.
 pub fn build(config: &Config, resources: &mut Resources<'_>) -> Result<Machine, BuildError> {
+    let names = config.guests.iter().map(|guest| guest.name.as_str());
+    let console = Arc::new(Console::new(names));
     let mut guests = Vec::new();
     for guest in &config.guests {
-        let number = guests.len();
-        let built = build_guest(number, guest, resources);
+        let built = build_guest((guests.len(), &console), guest, resources);
         let name = || guest.name.clone();
         guests.push(built.map_err(|reason| BuildError { guest: name(), reason })?);
     }
     place_on_harts(&guests, resources.harts);
     let trace = Filter::new(config.trace, config.trace_limit);
-    Ok(Machine::new(guests, resources.harts, trace, resources.has_log))
+    Ok(Machine::new(guests, console, resources.harts, trace, resources.has_log))
 }
 
 fn build_guest(
-    number: usize,
+    (number, console): (usize, &Arc<Console>),
     config: &bundle::Guest,
     resources: &mut Resources<'_>,
 ) -> Result<Guest, Reason> {
@@ -168,94 +172,26 @@ fn build_guest(
     let ram = (resources.ram)(config.memory).ok_or_else(no_memory)?;
     let cpus = to_usize(config.cpus.into());
     let shadow = Shadow::new(&ram, SHADOW_QUOTA, cpus > 1).ok_or_else(no_memory)?;
-    let disks = build_disks(config, resources)?;
+    let wire = Wire::new();
+    let mut fittings = Fittings::new(config, &wire, resources)?;
     let images = Images {
         kernel,
         initrd,
         boot: config.boot,
         bootargs: config.bootargs.to_string(),
         cpus: config.cpus,
-        virtio: slot_mask(&disks.slots),
-        ata: disks.drive.is_some(),
+        virtio: fittings.slot_mask(),
+        ata: fittings.drive.is_some(),
         seeds: resources.seeds.clone(),
     };
     // Loaded here for the first boot, so that a bad image is said before
     // anything runs.
     let entry = images.load(&ram).map_err(Reason::Load)?;
-    let devices = Devices::new(cpus, disks.slots, disks.pv, disks.drive);
-    let devices = (devices, disks.real);
-    Ok(Guest::new(number, config.name.to_string(), ram, shadow, devices, (images, entry), cpus))
-}
-
-/// Bit n: slot n has a device.
-fn slot_mask(slots: &[Option<Mmio>]) -> u8 {
-    let used = slots.iter().zip(0u32..).filter(|(slot, _)| slot.is_some());
-    used.fold(0, |mask, (_, n)| mask | 1u8.wrapping_shl(n))
-}
-
-/// A guest's disks, in their places.
-#[derive(Default)]
-struct Disks {
-    slots: Slots,
-    pv: Pv,
-    drive: Option<Drive>,
-    /// Real disks, and where the guest has them.
-    real: Vec<(usize, Place)>,
-}
-
-/// Disk k of the guest goes to slot k, or becomes its next paravirtual
-/// device, or its ATA disk.
-fn build_disks(config: &bundle::Guest, resources: &mut Resources<'_>) -> Result<Disks, Reason> {
-    let mut disks = Disks::default();
-    for ((number, disk), slot) in (0u8..).zip(&config.disks).zip(&mut disks.slots) {
-        let (index, storage) = build_storage(disk, resources)?;
-        let place = match disk.model {
-            DiskModel::VirtioMmio(version) => {
-                *slot = Some(Mmio::new(interface(version), Box::new(Blk::new(storage))));
-                Place::Slot(number)
-            }
-            DiskModel::Pv => Place::Pv(disks.pv.add(Box::new(Blk::new(storage)))),
-            DiskModel::Ata if disks.drive.is_some() => return Err(Reason::Drives),
-            DiskModel::Ata => {
-                // A page more, so that it holds whole pages wherever it is.
-                let size = ata::BUFFER + PAGE_SIZE;
-                let buffer = (resources.bytes)(size).ok_or(Reason::Memory(size))?;
-                disks.drive = Some(Drive::new(storage, buffer));
-                Place::Ata
-            }
-        };
-        disks.real.extend(index.map(|index| (index, place)));
-    }
-    Ok(disks)
-}
-
-fn interface(version: MmioVersion) -> Version {
-    match version {
-        MmioVersion::Legacy => Version::Legacy,
-        MmioVersion::Modern => Version::Modern,
-    }
-}
-
-/// What holds the sectors of a disk, and its number if it is a real one.
-fn build_storage(
-    disk: &bundle::Disk,
-    resources: &mut Resources<'_>,
-) -> Result<(Option<usize>, Box<dyn Disk>), Reason> {
-    match &disk.backend {
-        Backend::Qemu { serial } => {
-            let missing = || Reason::NoDisk(serial.clone());
-            let (index, storage) = (resources.disk)(serial).ok_or_else(missing)?;
-            Ok((Some(index), storage))
-        }
-        Backend::Ram(image) => {
-            let bytes = image.of(resources.bundle).ok_or(Reason::Image("disk image"))?;
-            let size = bytes.len() as u64;
-            let copy = (resources.bytes)(size).ok_or(Reason::Memory(size))?;
-            copy.copy_from_slice(bytes);
-            let serial = *b"ram\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
-            Ok((None, Box::new(RamDisk::new(copy, serial, disk.read_only))))
-        }
-    }
+    let disks = core::mem::take(&mut fittings.real);
+    let devices = Devices::new(cpus, wire, fittings);
+    let (name, console) = (config.name.to_string(), console.clone());
+    let parts = Parts { number, name, console, ram, shadow, devices, disks, images, entry, cpus };
+    Ok(Guest::new(parts))
 }
 
 /// vCPUs go to the harts in turn, guest after guest.

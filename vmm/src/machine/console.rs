@@ -9,7 +9,6 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 
 use spin::mutex::SpinMutex;
 
-use super::guest::Guest;
 use super::{Host, Machine};
 
 /// Who wrote last, and whether that line is still open.
@@ -28,9 +27,11 @@ pub struct Console {
 }
 
 impl Console {
-    pub(super) fn new(guests: &[Guest]) -> Self {
-        let mark = |guest: &Guest| alloc::format!("[{}] ", guest.name);
-        let marks = if guests.len() > 1 { guests.iter().map(mark).collect() } else { Vec::new() };
+    /// The terminal of guests with these names.
+    pub(super) fn new<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> Self {
+        let alone = names.len() == 1;
+        let marks = names.map(|name| alloc::format!("[{name}] "));
+        let marks = if alone { Vec::new() } else { marks.collect() };
         Self { marks, focus: AtomicUsize::new(0), line: SpinMutex::new(Line::default()) }
     }
 

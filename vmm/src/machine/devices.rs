@@ -5,15 +5,19 @@
 //! lines that may have moved are carried from chip to PLIC and from PLIC to
 //! vCPU, and the effect is performed.
 
-use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
+
+use trapeze_protocol::device::DeviceType;
 
 use super::Host;
 use super::drive::Drive;
+use super::fittings::Fittings;
 use super::guest::{Guest, Power};
 use super::hart::Hart;
 use super::link::{Attention, Link};
 use super::seat::Seat;
+use super::wire::Wire;
 use crate::bundle::status;
 use crate::bus::{self, AccessFault, Region, Width};
 use crate::dev::clint::{self, Register};
@@ -23,10 +27,8 @@ use crate::dev::uart16550::Uart;
 use crate::mem::GuestRam;
 use crate::pv::Pv;
 use crate::vcpu::{Env, Interrupt};
+use crate::virtio::console::Terminal;
 use crate::virtio::mmio::{self, Mmio};
-
-/// Typed bytes that wait until the guest takes them.
-const INPUT_LIMIT: usize = 1024;
 
 /// The last of the UART's registers whose reading moves its interrupt.
 const UART_IIR: u64 = 2;
@@ -35,10 +37,12 @@ const UART_IIR: u64 = 2;
 pub(super) struct Devices {
     uart: Uart,
     plic: Plic,
+    pub(super) wire: Wire,
+    /// Empty; what consoles have shown is taken over with it.
+    spare: Vec<u8>,
     slots: Slots,
     pub(super) pv: Pv,
     drive: Option<Drive>,
-    input: VecDeque<u8>,
 }
 
 /// Where a guest has a device that something real stands behind.
@@ -63,9 +67,10 @@ enum Effect {
 }
 
 impl Devices {
-    pub(super) fn new(cpus: usize, slots: Slots, pv: Pv, drive: Option<Drive>) -> Self {
+    pub(super) fn new(cpus: usize, wire: Wire, fittings: Fittings) -> Self {
+        let Fittings { slots, pv, drive, .. } = fittings;
         let (uart, plic) = (Uart::new(), Plic::new(2 * cpus));
-        Self { uart, plic, slots, pv, drive, input: VecDeque::with_capacity(INPUT_LIMIT) }
+        Self { uart, plic, wire, spare: Vec::new(), slots, pv, drive }
     }
 
     pub(super) fn reset(&mut self) {
@@ -74,7 +79,7 @@ impl Devices {
         self.pv.reset();
         self.drive.iter_mut().for_each(Drive::reset);
         self.plic.reset();
-        self.input.clear();
+        self.wire.clear();
     }
 
     /// Whether a disk works on something, perhaps on the guest's memory.
@@ -134,7 +139,7 @@ impl Devices {
             Region::Uart => {
                 let value = self.uart.read(offset, width)?;
                 if offset <= UART_IIR {
-                    self.feed();
+                    self.feed_uart();
                 }
                 Ok(value)
             }
@@ -163,7 +168,7 @@ impl Devices {
         match region {
             Region::Uart => {
                 let sent = self.uart.write(offset, width, value)?;
-                self.feed();
+                self.feed_uart();
                 return Ok(sent.map_or(Effect::Nothing, Effect::Output));
             }
             Region::Plic => self.plic.write(offset, width, value)?,
@@ -186,28 +191,43 @@ impl Devices {
         Ok(Effect::Nothing)
     }
 
-    /// Moves typed bytes to where the guest can read them, and the UART's
-    /// interrupt to the PLIC: after accesses that concern it, as on QEMU.
-    fn feed(&mut self) {
-        while self.uart.has_room()
-            && let Some(byte) = self.input.pop_front()
-        {
-            self.uart.push(byte);
+    /// Moves typed bytes to where the guest can read them: to a virtio
+    /// console, if one has a driver, else to the UART.
+    fn feed(&mut self, ram: &GuestRam) {
+        match self.console() {
+            Some(place) => self.poll(place, ram),
+            None => self.feed_uart(),
+        }
+    }
+
+    /// The virtio console that the guest uses.
+    fn console(&self) -> Option<Place> {
+        let runs = |slot: &Option<Mmio>| {
+            slot.as_ref().is_some_and(|slot| slot.function().runs(DeviceType::Console))
+        };
+        let slot = || (0..).zip(&self.slots).find(|(_, slot)| runs(slot));
+        let pv = self.pv.running(DeviceType::Console).map(Place::Pv);
+        pv.or_else(|| slot().map(|(number, _)| Place::Slot(number)))
+    }
+
+    /// Moves typed bytes to the UART, and its interrupt to the PLIC: after
+    /// accesses that concern it, as on QEMU.
+    fn feed_uart(&mut self) {
+        if self.wire.has_typed() && self.console().is_none() {
+            while self.uart.has_room()
+                && let Some(byte) = self.wire.next()
+            {
+                self.uart.push(byte);
+            }
         }
         if self.uart.interrupt() {
             self.plic.raise(bus::UART_IRQ);
         }
     }
 
-    /// Takes typed bytes past the UART, for the SBI console.
+    /// Takes typed bytes past all devices, for the SBI console.
     pub(super) fn take_input(&mut self, bytes: &mut [u8]) -> usize {
-        let mut taken = 0;
-        for slot in bytes {
-            let Some(byte) = self.input.pop_front() else { break };
-            *slot = byte;
-            taken += 1;
-        }
-        taken
+        self.wire.take(bytes)
     }
 }
 
@@ -236,6 +256,7 @@ impl Guest {
         if let Some(raise) = devices.pv.publish(&self.ram) {
             self.raise(host, own, raise);
         }
+        self.pass_on_shown(host, &mut devices);
         if devices.has_backlog()
             && let Some(link) = self.links.get(own.unwrap_or(0))
         {
@@ -244,13 +265,22 @@ impl Guest {
         result
     }
 
+    /// Gives the terminal what consoles have shown.
+    #[inline]
+    fn pass_on_shown<H: Host>(&self, host: &H, devices: &mut Devices) {
+        let Devices { wire, spare, .. } = devices;
+        wire.swap_shown(spare);
+        if !spare.is_empty() {
+            self.console.output(host, self.number, spare);
+            spare.clear();
+        }
+    }
+
     /// A byte was typed for this guest.
     pub(super) fn type_in<H: Host>(&self, host: &H, byte: u8) {
         self.with_devices(host, None, |devices| {
-            if devices.input.len() < INPUT_LIMIT {
-                devices.input.push_back(byte);
-            }
-            devices.feed();
+            devices.wire.type_in(byte);
+            devices.feed(&self.ram);
         });
         // The SBI console has no interrupt: who waits for it looks again.
         self.links.iter().for_each(|link| link.notify(host, Attention::LINES));

@@ -2,12 +2,14 @@
 //! power-off.
 
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU64, AtomicUsize, Ordering};
 
 use spin::mutex::SpinMutex;
 
 use super::boot::{Entry, Images};
+use super::console::Console;
 use super::devices::{Devices, Place};
 use super::link::{Attention, HartState, Link};
 use super::seat::Seat;
@@ -36,12 +38,29 @@ pub enum Power {
     Reset = 2,
 }
 
+/// What a guest is made of.
+pub(super) struct Parts {
+    pub(super) number: usize,
+    pub(super) name: String,
+    pub(super) console: Arc<Console>,
+    pub(super) ram: GuestRam,
+    pub(super) shadow: Shadow,
+    pub(super) devices: Devices,
+    pub(super) disks: Vec<(usize, Place)>,
+    pub(super) images: Images,
+    /// The images are loaded.
+    pub(super) entry: Entry,
+    pub(super) cpus: usize,
+}
+
 /// One guest.
 pub struct Guest {
     /// Its number, from 0.
     pub(super) number: usize,
     /// Its name, for the terminal and the report.
     pub name: String,
+    /// Where it shows what it has to say.
+    pub(super) console: Arc<Console>,
     /// Its memory.
     pub ram: GuestRam,
     /// Whether it has more than one vCPU.
@@ -71,30 +90,23 @@ pub struct Guest {
 }
 
 impl Guest {
-    pub(super) fn new(
-        number: usize,
-        name: String,
-        ram: GuestRam,
-        shadow: Shadow,
-        (devices, disks): (Devices, Vec<(usize, Place)>),
-        (images, entry): (Images, Entry),
-        cpus: usize,
-    ) -> Self {
+    pub(super) fn new(parts: Parts) -> Self {
         Self {
-            number,
-            name,
-            ram,
-            smp: cpus > 1,
-            shadow: SpinMutex::new(shadow),
+            number: parts.number,
+            name: parts.name,
+            console: parts.console,
+            ram: parts.ram,
+            smp: parts.cpus > 1,
+            shadow: SpinMutex::new(parts.shadow),
             epoch: AtomicU64::new(0),
             generation: AtomicU64::new(0),
             clock_offset: AtomicU64::new(0),
-            devices: SpinMutex::new(devices),
-            links: (0..cpus).map(|_| Link::new()).collect(),
-            disks,
+            devices: SpinMutex::new(parts.devices),
+            links: (0..parts.cpus).map(|_| Link::new()).collect(),
+            disks: parts.disks,
             pv_pending: AtomicU64::new(0),
-            images,
-            loaded: SpinMutex::new(Some(entry)),
+            images: parts.images,
+            loaded: SpinMutex::new(Some(parts.entry)),
             starts_in_machine_mode: AtomicBool::new(true),
             power: AtomicU8::new(Power::On as u8),
             status: AtomicU16::new(0),

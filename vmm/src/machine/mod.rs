@@ -30,6 +30,7 @@ mod exit;
 #[cfg(test)]
 mod fake;
 mod firmware;
+mod fittings;
 mod guest;
 mod hart;
 mod hypercall;
@@ -40,7 +41,9 @@ mod seat;
 mod short;
 mod timer;
 mod traced;
+mod wire;
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
@@ -140,7 +143,7 @@ pub struct Machine {
     /// The guests, by number.
     pub guests: Vec<Guest>,
     /// The terminal.
-    pub console: Console,
+    pub console: Arc<Console>,
     /// Which exits are written to the log port.
     pub trace: Filter,
     /// Whether the report goes to the log port, too.
@@ -152,9 +155,14 @@ pub struct Machine {
 }
 
 impl Machine {
-    fn new(guests: Vec<Guest>, harts: usize, trace: Filter, wants_stats: bool) -> Self {
+    fn new(
+        guests: Vec<Guest>,
+        console: Arc<Console>,
+        harts: usize,
+        trace: Filter,
+        wants_stats: bool,
+    ) -> Self {
         let running = AtomicUsize::new(guests.len());
-        let console = Console::new(&guests);
         Self { guests, console, trace, wants_stats, harts, running }
     }
 

@@ -17,7 +17,7 @@ mod tests;
 use alloc::vec::Vec;
 
 use trapeze_protocol::call::{Call, Error, Features, QueueState, Version, Width};
-use trapeze_protocol::device::{Description, Status};
+use trapeze_protocol::device::{Description, DeviceType, Status};
 use trapeze_protocol::queue::is_valid_size;
 
 pub use line::{Line, Raise};
@@ -91,6 +91,11 @@ impl Pv {
             function.poll(ram);
             self.has_news(number);
         }
+    }
+
+    /// A device of this type whose driver is ready.
+    pub fn running(&self, kind: DeviceType) -> Option<usize> {
+        self.functions.iter().position(|function| function.runs(kind))
     }
 
     /// Where the interrupt line is, if the guest has one.

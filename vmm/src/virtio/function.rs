@@ -6,7 +6,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use bitflags::bitflags;
-use trapeze_protocol::device::{RingFeatures, Status};
+use trapeze_protocol::device::{DeviceType, RingFeatures, Status};
 
 use super::queue::{Broken, Options, Place, Queue};
 use super::{Device, Served};
@@ -71,6 +71,11 @@ impl<D: Device> Function<D> {
     /// The device itself.
     pub fn device(&self) -> &D {
         &self.device
+    }
+
+    /// Whether it is a device of this type whose driver is ready.
+    pub fn runs(&self, kind: DeviceType) -> bool {
+        self.device.kind() == kind && self.status.contains(Status::DRIVER_OK)
     }
 
     /// Back to the beginning (section 2.4). Requests that a backend works on

@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use trapeze_vmm::bundle::{Boot, CpuMode, DiskModel, MAX_CPUS, MAX_DISKS, MmioVersion};
+use trapeze_vmm::bundle::{
+    Boot, ConsoleModel, CpuMode, DiskModel, MAX_CPUS, MAX_DISKS, MmioVersion, RngModel,
+};
+use trapeze_vmm::bus;
 
 use super::image::{self, Start};
 use super::options::GuestOptions;
@@ -11,6 +14,9 @@ use crate::failure::{Result, mistake};
 
 /// Memory of a guest when nothing is said: what QEMU's machines have.
 const MEMORY: u64 = 128 << 20;
+
+/// virtio-mmio slots of a guest.
+const SLOTS: usize = bus::VIRTIO_SLOTS as usize;
 
 /// One guest, checked.
 #[derive(Debug)]
@@ -35,6 +41,10 @@ pub(super) struct Guest {
     pub(super) cpu_mode: CpuMode,
     /// How it starts.
     pub(super) boot: Boot,
+    /// The console that it has besides the paravirtual one.
+    pub(super) console: ConsoleModel,
+    /// The source of random bytes, likewise.
+    pub(super) rng: RngModel,
 }
 
 /// One disk, checked.
@@ -72,7 +82,7 @@ impl Guest {
         }
         let memory = options.memory.map_or(MEMORY, |size| size.0);
         let boot = options.boot.map(Boot::from).unwrap_or_default();
-        Ok(Self {
+        let guest = Self {
             start: image::kernel(&kernel, memory, boot)?,
             initrd: options.initrd.clone(),
             disks: disks(&options.disk)?,
@@ -81,9 +91,28 @@ impl Guest {
             memory,
             cpu_mode: options.cpu.map(CpuMode::from).unwrap_or_default(),
             boot,
+            console: options.console.map(ConsoleModel::from).unwrap_or_default(),
+            rng: options.rng.map(RngModel::from).unwrap_or_default(),
             kernel,
             name,
-        })
+        };
+        guest.check_slots()?;
+        Ok(guest)
+    }
+
+    /// Whether its devices have a virtio-mmio slot each.
+    fn check_slots(&self) -> Result<()> {
+        let in_slot = |disk: &&Disk| matches!(disk.model, DiskModel::VirtioMmio(_));
+        let others = usize::from(self.console == ConsoleModel::VirtioMmio)
+            + usize::from(self.rng == RngModel::VirtioMmio);
+        match self.disks.iter().filter(in_slot).count() + others > SLOTS {
+            true => Err(mistake(format!(
+                "{} has more than {SLOTS} virtio-mmio devices; make some disks model=pv, \
+                 or leave out --console or --rng",
+                self.name
+            ))),
+            false => Ok(()),
+        }
     }
 }
 

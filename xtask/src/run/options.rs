@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
-use trapeze_vmm::bundle::{Boot, CpuMode};
+use trapeze_vmm::bundle::{Boot, ConsoleModel, CpuMode, RngModel};
 
 use super::values::{CauseName, DiskOption, NetOption, Size};
 
@@ -44,6 +44,12 @@ pub struct GuestOptions {
     /// Mode in which the kernel starts: m, s, or auto, which looks at the kernel [default: auto]
     #[arg(long)]
     pub boot: Option<BootOption>,
+    /// Console besides the paravirtual one: the UART, or virtio-console, too [default: uart]
+    #[arg(long)]
+    pub console: Option<ConsoleOption>,
+    /// Source of random bytes besides the paravirtual one [default: none]
+    #[arg(long)]
+    pub rng: Option<RngOption>,
 }
 
 /// What describes the run as a whole.
@@ -126,6 +132,44 @@ impl From<BootOption> for Boot {
     }
 }
 
+/// `--console`
+#[derive(ValueEnum, Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
+#[serde(rename_all = "kebab-case")]
+pub enum ConsoleOption {
+    /// The 16550 alone
+    Uart,
+    /// The 16550, and virtio-console
+    VirtioMmio,
+}
+
+impl From<ConsoleOption> for ConsoleModel {
+    fn from(option: ConsoleOption) -> Self {
+        match option {
+            ConsoleOption::Uart => Self::Uart,
+            ConsoleOption::VirtioMmio => Self::VirtioMmio,
+        }
+    }
+}
+
+/// `--rng`
+#[derive(ValueEnum, Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
+#[serde(rename_all = "kebab-case")]
+pub enum RngOption {
+    /// None
+    None,
+    /// virtio-rng
+    VirtioMmio,
+}
+
+impl From<RngOption> for RngModel {
+    fn from(option: RngOption) -> Self {
+        match option {
+            RngOption::None => Self::None,
+            RngOption::VirtioMmio => Self::VirtioMmio,
+        }
+    }
+}
+
 impl GuestOptions {
     /// Whether the user said anything about a guest.
     pub fn is_given(&self) -> bool {
@@ -139,6 +183,8 @@ impl GuestOptions {
             || self.memory.is_some()
             || self.cpu.is_some()
             || self.boot.is_some()
+            || self.console.is_some()
+            || self.rng.is_some()
     }
 }
 

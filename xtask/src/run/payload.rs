@@ -87,6 +87,8 @@ fn bundle_guest(number: usize, guest: &Guest) -> Result<BundleGuest> {
         kernel: Extent::unplaced(image::file("kernel", &guest.kernel)?),
         initrd: initrd.map(Extent::unplaced),
         disks: disks(number, guest)?,
+        console: guest.console,
+        rng: guest.rng,
     })
 }
 

@@ -1,0 +1,150 @@
+//! The devices that a guest's configuration asks for, each in its place.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use super::boot::{Reason, Resources};
+use super::devices::{Place, Slots};
+use super::drive::Drive;
+use super::wire::Wire;
+use crate::addr::PAGE_SIZE;
+use crate::bundle::{self, Backend, ConsoleModel, DiskModel, MmioVersion, RngModel};
+use crate::dev::ata;
+use crate::disk::{Disk, RamDisk};
+use crate::pv::Pv;
+use crate::virtio::AnyDevice;
+use crate::virtio::blk::Blk;
+use crate::virtio::console::Console;
+use crate::virtio::entropy::Entropy;
+use crate::virtio::mmio::{Mmio, Version};
+
+/// Columns and rows that virtio consoles tell: nobody knows how large the
+/// terminal at the end of the real UART is.
+const TERMINAL: (u16, u16) = (80, 24);
+
+/// A guest's devices beyond those that every guest has.
+#[derive(Default)]
+pub(super) struct Fittings {
+    pub(super) slots: Slots,
+    pub(super) pv: Pv,
+    pub(super) drive: Option<Drive>,
+    /// Real disks, and where the guest has them.
+    pub(super) real: Vec<(usize, Place)>,
+}
+
+impl Fittings {
+    /// What `config` asks for; consoles are at the end of `wire`.
+    pub(super) fn new(
+        config: &bundle::Guest,
+        wire: &Wire,
+        resources: &mut Resources<'_>,
+    ) -> Result<Self, Reason> {
+        let mut fittings = Self::default();
+        for (number, disk) in (0u8..).zip(&config.disks) {
+            fittings.add_disk(number, disk, resources)?;
+        }
+        fittings.add_consoles(config, wire)?;
+        fittings.add_entropy(config, resources)?;
+        Ok(fittings)
+    }
+
+    /// Bit n: slot n has a device.
+    pub(super) fn slot_mask(&self) -> u8 {
+        let used = self.slots.iter().zip(0u32..).filter(|(slot, _)| slot.is_some());
+        used.fold(0, |mask, (_, n)| mask | 1u8.wrapping_shl(n))
+    }
+
+    /// Disk `number` goes to that slot, or becomes the next paravirtual
+    /// device, or the ATA disk.
+    fn add_disk(
+        &mut self,
+        number: u8,
+        disk: &bundle::Disk,
+        resources: &mut Resources<'_>,
+    ) -> Result<(), Reason> {
+        let (index, storage) = build_storage(disk, resources)?;
+        let place = match disk.model {
+            DiskModel::VirtioMmio(version) => {
+                let slot = self.slots.get_mut(usize::from(number)).ok_or(Reason::Slots)?;
+                *slot = Some(Mmio::new(interface(version), Box::new(Blk::new(storage))));
+                Place::Slot(number)
+            }
+            DiskModel::Pv => Place::Pv(self.pv.add(Box::new(Blk::new(storage)))),
+            DiskModel::Ata if self.drive.is_some() => return Err(Reason::Drives),
+            DiskModel::Ata => {
+                // A page more, so that it holds whole pages wherever it is.
+                let size = ata::BUFFER + PAGE_SIZE;
+                let buffer = (resources.bytes)(size).ok_or(Reason::Memory(size))?;
+                self.drive = Some(Drive::new(storage, buffer));
+                Place::Ata
+            }
+        };
+        self.real.extend(index.map(|index| (index, place)));
+        Ok(())
+    }
+
+    /// A paravirtual console, and one in a slot for a guest that wants it
+    /// there.
+    fn add_consoles(&mut self, config: &bundle::Guest, wire: &Wire) -> Result<(), Reason> {
+        let console = || Box::new(Console::new(Box::new(wire.clone()), TERMINAL));
+        self.pv.add(console());
+        match config.console {
+            ConsoleModel::Uart => Ok(()),
+            ConsoleModel::VirtioMmio => self.add_last(console()),
+        }
+    }
+
+    /// A paravirtual source of random bytes, and one in a slot likewise; none
+    /// where the machine has no seed for them.
+    fn add_entropy(
+        &mut self,
+        config: &bundle::Guest,
+        resources: &Resources<'_>,
+    ) -> Result<(), Reason> {
+        let random = || resources.seeds.as_ref().and_then(|seeds| seeds.random());
+        let entropy = || random().map(|random| Box::new(Entropy::new(random)));
+        if let Some(entropy) = entropy() {
+            self.pv.add(entropy);
+        }
+        match config.rng {
+            RngModel::None => Ok(()),
+            RngModel::VirtioMmio => self.add_last(entropy().ok_or(Reason::NoSeed)?),
+        }
+    }
+
+    /// Puts a device into the last slot that is free, away from the disks.
+    fn add_last(&mut self, device: AnyDevice) -> Result<(), Reason> {
+        let free = self.slots.iter_mut().rev().find(|slot| slot.is_none());
+        *free.ok_or(Reason::Slots)? = Some(Mmio::new(Version::Modern, device));
+        Ok(())
+    }
+}
+
+fn interface(version: MmioVersion) -> Version {
+    match version {
+        MmioVersion::Legacy => Version::Legacy,
+        MmioVersion::Modern => Version::Modern,
+    }
+}
+
+/// What holds the sectors of a disk, and its number if it is a real one.
+fn build_storage(
+    disk: &bundle::Disk,
+    resources: &mut Resources<'_>,
+) -> Result<(Option<usize>, Box<dyn Disk>), Reason> {
+    match &disk.backend {
+        Backend::Qemu { serial } => {
+            let missing = || Reason::NoDisk(serial.clone());
+            let (index, storage) = (resources.disk)(serial).ok_or_else(missing)?;
+            Ok((Some(index), storage))
+        }
+        Backend::Ram(image) => {
+            let bytes = image.of(resources.bundle).ok_or(Reason::Image("disk image"))?;
+            let size = bytes.len() as u64;
+            let copy = (resources.bytes)(size).ok_or(Reason::Memory(size))?;
+            copy.copy_from_slice(bytes);
+            let serial = *b"ram\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+            Ok((None, Box::new(RamDisk::new(copy, serial, disk.read_only))))
+        }
+    }
+}
