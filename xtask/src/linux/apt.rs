@@ -11,6 +11,8 @@ use crate::{progress, workspace};
 
 /// The first release of Debian that has riscv64, and its name.
 const FIRST: (u32, &str) = (13, "trixie");
+/// Where to look when a mirror is in the middle of an update of that one.
+const LATER: [&str; 2] = ["forky", "sid"];
 
 /// Where the keys are that Debian signs its releases with.
 const KEYRINGS: [&str; 2] = [
@@ -18,15 +20,17 @@ const KEYRINGS: [&str; 2] = [
     "/usr/share/keyrings/debian-archive-keyring.gpg",
 ];
 
+/// Packages that a kernel's consists of, from Debian 14 on.
+const PARTS: [&str; 2] = ["linux-binary-", "linux-modules-"];
+
 /// What to do where there is no apt.
 const BY_HAND: &str = "give a kernel and an initramfs of your own (KERNEL=, INITRD=)";
 
 /// Downloads `packages`, or what the first of them depends on where it is
 /// empty, and unpacks the files that `patterns` match to `dir/root`.
 pub(super) fn unpack(packages: &[&str], patterns: &[&str], dir: &Path) -> Result<()> {
-    let apt = Apt::new(dir)?;
-    progress::step("updating Debian's list of packages", apt.get(&["update"]), &apt.log)?;
-    let names: Vec<String> = packages.iter().map(|name| apt.resolve(name)).collect();
+    let apt = updated(dir)?;
+    let names: Vec<String> = packages.iter().flat_map(|name| apt.resolve(name)).collect();
     let mut download = apt.get(&["download"]);
     download.args(&names).current_dir(&apt.dir);
     progress::step("downloading Debian's kernel (110 MB) and busybox", download, &apt.log)?;
@@ -40,6 +44,22 @@ pub(super) fn unpack(packages: &[&str], patterns: &[&str], dir: &Path) -> Result
     Ok(())
 }
 
+/// An apt that knows the packages of a suite: of the first that can be had.
+fn updated(dir: &Path) -> Result<Apt> {
+    let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
+    let first = suite(&release);
+    let mut last = None;
+    for suite in [first].into_iter().chain(LATER.into_iter().filter(|later| *later != first)) {
+        let apt = Apt::new(dir, &source(&release, suite)?)?;
+        let what = format!("updating the list of packages of Debian {suite}");
+        match progress::step(&what, apt.get(&["update"]), &apt.log) {
+            Ok(()) => return Ok(apt),
+            Err(failure) => last = last.or(Some(failure)),
+        }
+    }
+    Err(last.unwrap_or_else(|| broken(format!("no suite of Debian: {BY_HAND}"))))
+}
+
 /// An apt with a state of its own.
 struct Apt {
     dir: PathBuf,
@@ -47,13 +67,12 @@ struct Apt {
 }
 
 impl Apt {
-    fn new(dir: &Path) -> Result<Self> {
+    fn new(dir: &Path, source: &str) -> Result<Self> {
         for tool in ["apt-get", "apt-cache", "dpkg-deb"] {
             if !is_there(tool) {
                 return Err(broken(format!("Debian's packages need {tool}: {BY_HAND}")));
             }
         }
-        let source = source()?;
         let apt = Self { dir: dir.join("apt"), log: dir.join("apt.log") };
         let _ = fs::remove_dir_all(&apt.dir);
         for part in ["lists/partial", "cache/archives/partial"] {
@@ -84,6 +103,7 @@ impl Apt {
             "APT::Architecture=riscv64".to_owned(),
             "APT::Architectures::=riscv64".to_owned(),
             "Acquire::Languages=none".to_owned(),
+            "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false".to_owned(),
             // Our directory need not be one that apt's own user can write to.
             "APT::Sandbox::User=root".to_owned(),
         ];
@@ -93,17 +113,24 @@ impl Apt {
         command
     }
 
-    /// A package that only points to another one is that other one.
-    fn resolve(&self, name: &str) -> String {
+    /// The packages that have the files of `name`: a kernel's only points to
+    /// that of the newest version, and this one, from Debian 14 on, to several.
+    fn resolve(&self, name: &str) -> Vec<String> {
+        let depends = self.depends(name);
+        let stem = name.trim_end_matches("-riscv64");
+        let newest = depends.into_iter().find(|other| other.starts_with(stem) && other != name);
+        let newest = newest.unwrap_or_else(|| name.to_owned());
+        let mut parts = self.depends(&newest);
+        parts.retain(|part| PARTS.iter().any(|prefix| part.starts_with(prefix)));
+        if parts.is_empty() { vec![newest] } else { parts }
+    }
+
+    fn depends(&self, name: &str) -> Vec<String> {
         let output = self.tool("apt-cache").args(["depends", "--important", name]).output();
         let text = output.map(|output| output.stdout).unwrap_or_default();
         let text = String::from_utf8_lossy(&text).into_owned();
-        let stem = name.trim_end_matches("-riscv64");
-        let same = |line: &str| {
-            let depends = line.trim().strip_prefix("Depends: ")?;
-            (depends.starts_with(stem) && depends != name).then(|| depends.to_owned())
-        };
-        text.lines().find_map(same).unwrap_or_else(|| name.to_owned())
+        let depends = text.lines().filter_map(|line| line.trim().strip_prefix("Depends: "));
+        depends.map(str::to_owned).collect()
     }
 
     /// The file that was downloaded for a package.
@@ -131,12 +158,11 @@ fn extract(package: &Path, patterns: &[&str], root: &Path) -> Command {
 }
 
 /// The line for `sources.list`: the system's mirror of Debian.
-fn source() -> Result<String> {
-    let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
-    if field(&release, "ID") != Some("debian") {
+fn source(release: &str, suite: &str) -> Result<String> {
+    if field(release, "ID") != Some("debian") {
         return Err(broken(format!("this system is not Debian: {BY_HAND}")));
     }
-    let own = field(&release, "VERSION_CODENAME").unwrap_or("sid");
+    let own = field(release, "VERSION_CODENAME").unwrap_or("sid");
     let mut apt = Command::new("apt-get");
     apt.args(["indextargets", "--format", "$(REPO_URI) $(RELEASE) $(COMPONENT)"]);
     apt.arg("Created-By: Packages").stderr(Stdio::null());
@@ -146,7 +172,7 @@ fn source() -> Result<String> {
         .ok_or_else(|| broken(format!("apt has no source for Debian {own}: {BY_HAND}")))?;
     let keyring = KEYRINGS.into_iter().find(|path| Path::new(path).is_file());
     let signed = keyring.map(|path| format!(" signed-by={path}")).unwrap_or_default();
-    Ok(format!("deb [arch=riscv64{signed}] {mirror} {} main\n", suite(&release)))
+    Ok(format!("deb [arch=riscv64{signed}] {mirror} {suite} main\n"))
 }
 
 /// The value of a field of `os-release`.

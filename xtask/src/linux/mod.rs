@@ -93,8 +93,8 @@ pub fn prepare() -> Result<Linux> {
     lock.lock().context("lock the guests")?;
     let (root, kernel, initrd) = (dir.join("root"), dir.join("kernel"), dir.join("initrd.cpio"));
     if !kernel.is_file() {
-        apt::unpack(&[KERNEL, BUSYBOX], &["./boot/vmlinu*", "*/bin/busybox", "*.ko*"], &dir)?;
-        let found = find(&root.join("boot"), &|name| name.starts_with("vmlinu"))?;
+        apt::unpack(&[KERNEL, BUSYBOX], &["*/vmlinu*", "*/bin/busybox", "*.ko*"], &dir)?;
+        let found = find(&root, &|name| name.starts_with("vmlinu"))?;
         fs::copy(&found, dir.join("kernel.new")).context("copy the kernel")?;
         fs::rename(dir.join("kernel.new"), &kernel).context("keep the kernel")?;
     }
