@@ -183,6 +183,17 @@ impl GuestRam {
         Ok(u32::from(high) << 16 | u32::from(low))
     }
 
+    /// Loads the eight doublewords of the aligned 64 bytes around `gpa`, each
+    /// by itself.
+    #[inline]
+    pub(crate) fn load_line(&self, gpa: Gpa) -> Result<[u64; 8], OutOfRange> {
+        let offset = self.offset(gpa.align_down(64), 64).ok_or(OutOfRange)?;
+        let line = self.host.as_ptr().wrapping_add(to_usize(offset)).cast::<u64>();
+        // SAFETY: aligned, since pages are, inside guest RAM, shared as atomics.
+        let load = |n| unsafe { AtomicU64::from_ptr(line.wrapping_add(n)) }.load(Ordering::Relaxed);
+        Ok([0, 1, 2, 3, 4, 5, 6, 7].map(load))
+    }
+
     /// Reads a plain value, copied out once.
     pub fn read<T: FromBytes + IntoBytes>(&self, gpa: Gpa) -> Result<T, OutOfRange> {
         let mut value = T::new_zeroed();
@@ -302,6 +313,8 @@ mod tests {
         }
         assert_eq!(ram.write_bytes(Gpa(BASE.0 + 0x1fff), &[0; 2]), Err(OutOfRange));
         assert_eq!(ram.hpa(BASE, u64::MAX), None);
+        assert_eq!(ram.load_line(Gpa(BASE.0 + 0x1ff0)), Ok([0, 0, 0, 0, 0, 0, 0, 7]));
+        assert_eq!(ram.load_line(Gpa(BASE.0 + 0x2000)), Err(OutOfRange));
     }
 
     #[test]

@@ -41,7 +41,11 @@ impl Seat {
         gva: Gva,
         access: Access,
     ) -> Outcome {
-        shadow.fault(&self.guest.ram, self.space, gva, access, self.peers())
+        let (ram, space) = (&self.guest.ram, self.space);
+        match shadow.refill(ram, self.root, space, gva, access) {
+            Some(outcome) => outcome,
+            None => shadow.fault(ram, space, gva, access, self.peers()),
+        }
     }
 }
 

@@ -286,7 +286,7 @@ impl Shadow {
 
 /// A clean page is mapped read-only, so that the first store is seen.
 #[inline]
-fn writable_if_dirty(rights: Rights, leaf: Pte) -> Rights {
+pub(super) fn writable_if_dirty(rights: Rights, leaf: Pte) -> Rights {
     if leaf.has(Pte::D) { rights } else { rights - Rights::W }
 }
 

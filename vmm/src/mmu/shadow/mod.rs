@@ -23,6 +23,7 @@
 
 mod fill;
 mod pool;
+mod refill;
 mod sync;
 mod track;
 

@@ -251,6 +251,15 @@ impl Pool {
         Some(word * 64 + bits.trailing_zeros() as usize)
     }
 
+    /// Whether the aligned run of `count` slots around `index` of page `id`,
+    /// at most 64 and a power of two, is empty.
+    #[inline]
+    pub(super) fn is_empty(&self, id: PageId, index: usize, count: usize) -> bool {
+        let first = index & (ENTRIES - 1) & !(count - 1);
+        let run = u64::MAX >> (64 - count) << (first % 64);
+        self.metas.get(id as usize).is_some_and(|meta| meta.present[first / 64] & run == 0)
+    }
+
     /// Forgets all pages; each slot must have been cleared.
     pub(super) fn reset(&mut self) {
         self.metas.clear();
@@ -325,6 +334,8 @@ mod tests {
         assert_eq!(pool.next_present(id, 0), Some(3));
         assert_eq!(pool.next_present(id, 4), Some(511));
         assert_eq!(pool.next_present(id, 512), None);
+        assert!(!pool.is_empty(id, 0, 8) && !pool.is_empty(id, 7, 8) && pool.is_empty(id, 8, 8));
+        assert!(pool.is_empty(id, 66, 64) && !pool.is_empty(id, 448, 64));
     }
 
     #[test]
