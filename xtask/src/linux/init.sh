@@ -21,6 +21,10 @@ for module in /lib/modules/*; do
 done
 rm -f /tmp/module.ko
 ip link set lo up
+# A virtio console comes with a driver that has only now been loaded.
+if grep -q console=hvc0 /proc/cmdline && [ -c /dev/hvc0 ]; then
+    exec </dev/hvc0 >/dev/hvc0 2>&1
+fi
 cd /root
 echo
 echo "Linux $(uname -r) on $(nproc) vCPU: a shell of busybox."

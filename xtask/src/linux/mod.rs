@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use crate::failure::{Context, Result};
 use crate::mode::{self, Mode};
-use crate::run::options::GuestOptions;
+use crate::run::options::{ConsoleOption, GuestOptions};
 use crate::run::values::Size;
 use crate::run::{self, RunCommand};
 use crate::{setup, workspace};
@@ -22,6 +22,8 @@ use crate::{setup, workspace};
 /// What a guest has that is not told otherwise.
 const MEMORY: Size = Size(512 << 20);
 const APPEND: &str = "console=ttyS0 earlycon=sbi";
+/// What is added for one that has a virtio console.
+const VIRTIO_CONSOLE: &str = " console=hvc0";
 
 /// The kernel's package; it depends on the one that has the newest version.
 const KERNEL: &str = "linux-image-riscv64";
@@ -77,7 +79,8 @@ fn complete(guest: &mut GuestOptions) -> Result<()> {
     }
     guest.name.get_or_insert_with(|| "linux".to_owned());
     guest.memory.get_or_insert(MEMORY);
-    guest.append.get_or_insert_with(|| APPEND.to_owned());
+    let more = if guest.console == Some(ConsoleOption::VirtioMmio) { VIRTIO_CONSOLE } else { "" };
+    guest.append.get_or_insert_with(|| format!("{APPEND}{more}"));
     Ok(())
 }
 
