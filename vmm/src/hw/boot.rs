@@ -15,7 +15,7 @@ use spin::Once;
 use super::console::Messages;
 use super::hart::RealHart;
 use super::memory::{Free, Map};
-use super::{clint, console, csr, heap, memory, power, virtio};
+use super::{clint, console, csr, heap, memory, power, rtc, virtio};
 use crate::addr::{Gpa, to_usize};
 use crate::bundle::{self, Config, status};
 use crate::bus::RAM_BASE;
@@ -134,6 +134,7 @@ unsafe fn build(tree: u64) -> Result<&'static Machine, Refusal> {
         bytes: &mut |size| static_bytes(&mut free.borrow_mut(), size),
         disk: &mut virtio::disk,
         has_log: virtio::has_log(),
+        epoch: map.rtc.map(rtc::epoch),
         seeds: map.seed.map(|seed| Arc::new(Seeds::new(seed))),
     };
     let machine = machine::build(&config, &mut resources).map_err(|e| Box::new(e) as Refusal)?;

@@ -21,6 +21,8 @@ pub(super) struct Map {
     pub(super) bundle: Option<(u64, u64)>,
     /// Number of harts.
     pub(super) harts: usize,
+    /// Registers of the real-time clock, if there is one.
+    pub(super) rtc: Option<u64>,
     /// Entropy, if QEMU gave any.
     pub(super) seed: Option<[u8; 32]>,
 }
@@ -46,7 +48,10 @@ pub(super) unsafe fn read(address: u64) -> Option<Map> {
     let place = |name| chosen.property(name).and_then(|p| number(p.value()));
     let bundle = place("linux,initrd-start").zip(place("linux,initrd-end"));
     let seed = chosen.property("rng-seed").and_then(|p| p.value().first_chunk().copied());
-    Some(Map { ram_end: base + length, bundle, harts, seed })
+    let soc = fdt.find_node("/soc");
+    let clock = soc.and_then(|soc| soc.children().find(|node| node.name().starts_with("rtc@")));
+    let rtc = clock.and_then(|node| cells(node.property("reg")?.value())).map(|[base, _]| base);
+    Some(Map { ram_end: base + length, bundle, harts, rtc, seed })
 }
 
 /// A `reg` of one address and one size, two cells each.

@@ -25,5 +25,6 @@ mod memory;
 mod panic;
 mod plic;
 mod power;
+mod rtc;
 mod switch;
 mod virtio;

@@ -62,6 +62,9 @@ pub struct Resources<'a> {
     pub disk: &'a mut dyn FnMut(&str) -> Option<FoundDisk>,
     /// Whether there is a log port.
     pub has_log: bool,
+    /// The real time when `time` was zero, in nanoseconds since 1970; `None`
+    /// where the machine does not know.
+    pub epoch: Option<u64>,
     /// Where guests get their first entropy from.
     pub seeds: Option<Arc<Seeds>>,
 }
@@ -109,6 +112,8 @@ pub(super) struct Images {
     /// Bit n: slot n has a device.
     virtio: u8,
     ata: bool,
+    /// Whether there is a real-time clock.
+    clock: bool,
     seeds: Option<Arc<Seeds>>,
 }
 
@@ -136,7 +141,7 @@ impl Images {
             sbi: kernel.mode == Mode::Supervisor,
             plic_sources: plic::LAST_SOURCE,
             virtio: self.virtio,
-            rtc: false,
+            rtc: self.clock,
             ata: self.ata.then_some(ATA),
             pv: Some(PV_EXTENSION),
         };
@@ -182,6 +187,7 @@ fn build_guest(
         cpus: config.cpus,
         virtio: fittings.slot_mask(),
         ata: fittings.drive.is_some(),
+        clock: fittings.clock.is_some(),
         seeds: resources.seeds.clone(),
     };
     // Loaded here for the first boot, so that a bad image is said before

@@ -11,6 +11,7 @@ use core::sync::atomic::Ordering;
 use trapeze_protocol::device::DeviceType;
 
 use super::Host;
+use super::clock::WallClock;
 use super::drive::Drive;
 use super::fittings::Fittings;
 use super::guest::{Guest, Power};
@@ -43,6 +44,7 @@ pub(super) struct Devices {
     slots: Slots,
     pub(super) pv: Pv,
     drive: Option<Drive>,
+    pub(super) clock: Option<WallClock>,
 }
 
 /// Where a guest has a device that something real stands behind.
@@ -68,9 +70,9 @@ enum Effect {
 
 impl Devices {
     pub(super) fn new(cpus: usize, wire: Wire, fittings: Fittings) -> Self {
-        let Fittings { slots, pv, drive, .. } = fittings;
+        let Fittings { slots, pv, drive, clock, .. } = fittings;
         let (uart, plic) = (Uart::new(), Plic::new(2 * cpus));
-        Self { uart, plic, wire, spare: Vec::new(), slots, pv, drive }
+        Self { uart, plic, wire, spare: Vec::new(), slots, pv, drive, clock }
     }
 
     pub(super) fn reset(&mut self) {
@@ -78,6 +80,7 @@ impl Devices {
         self.slots.iter_mut().flatten().for_each(Mmio::reset);
         self.pv.reset();
         self.drive.iter_mut().for_each(Drive::reset);
+        self.clock.iter_mut().for_each(WallClock::reset);
         self.plic.reset();
         self.wire.clear();
     }
@@ -123,6 +126,13 @@ impl Devices {
     fn carry_drive(&mut self) {
         if self.drive.as_mut().is_some_and(Drive::interrupts) {
             self.plic.raise(bus::ATA_IRQ);
+        }
+    }
+
+    /// Carries the interrupt of the real-time clock to the PLIC.
+    pub(super) fn carry_clock(&mut self) {
+        if self.clock.as_mut().is_some_and(WallClock::interrupts) {
+            self.plic.raise(bus::RTC_IRQ);
         }
     }
 
@@ -305,12 +315,13 @@ impl<H: Host> Hart<H> {
     /// Reads a device register.
     pub(super) fn read_device(
         &mut self,
-        seat: &Seat,
+        seat: &mut Seat,
         (region, offset): (Region, u64),
         width: Width,
     ) -> Result<u64, AccessFault> {
         match region {
             Region::Clint => Ok(self.read_clint(seat, clint::decode(offset, width)?)),
+            Region::Rtc => self.read_clock(seat, offset, width),
             _ => {
                 let read = |devices: &mut Devices| devices.read(region, offset, width);
                 seat.guest.with_devices(&self.host, Some(seat.index), read)
@@ -326,9 +337,13 @@ impl<H: Host> Hart<H> {
         width: Width,
         value: u64,
     ) -> Result<(), AccessFault> {
-        if region == Region::Clint {
-            self.write_clint(seat, clint::decode(offset, width)?, value);
-            return Ok(());
+        match region {
+            Region::Clint => {
+                self.write_clint(seat, clint::decode(offset, width)?, value);
+                return Ok(());
+            }
+            Region::Rtc => return self.write_clock(seat, offset, width, value),
+            _ => {}
         }
         let (guest, at) = (seat.guest, (region, offset));
         let write = |devices: &mut Devices| devices.write(&guest.ram, at, width, value);

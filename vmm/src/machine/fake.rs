@@ -241,6 +241,7 @@ pub(super) fn machine(cpus: &[u32], boot: Boot, harts: usize) -> &'static Machin
         bytes: &mut |size| Some(Vec::leak(alloc::vec![0; crate::addr::to_usize(size)])),
         disk: &mut |_| Some((0, Box::new(SlowDisk::default()))),
         has_log: false,
+        epoch: Some(1 << 60),
         seeds: None,
     };
     let machine = build(&config, &mut resources).unwrap_or_else(|error| panic!("{error}"));

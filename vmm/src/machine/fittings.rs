@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::boot::{Reason, Resources};
+use super::clock::WallClock;
 use super::devices::{Place, Slots};
 use super::drive::Drive;
 use super::wire::Wire;
@@ -28,6 +29,7 @@ pub(super) struct Fittings {
     pub(super) slots: Slots,
     pub(super) pv: Pv,
     pub(super) drive: Option<Drive>,
+    pub(super) clock: Option<WallClock>,
     /// Real disks, and where the guest has them.
     pub(super) real: Vec<(usize, Place)>,
 }
@@ -39,7 +41,8 @@ impl Fittings {
         wire: &Wire,
         resources: &mut Resources<'_>,
     ) -> Result<Self, Reason> {
-        let mut fittings = Self::default();
+        let clock = resources.epoch.map(WallClock::new);
+        let mut fittings = Self { clock, ..Self::default() };
         for (number, disk) in (0u8..).zip(&config.disks) {
             fittings.add_disk(number, disk, resources)?;
         }

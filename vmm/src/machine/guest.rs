@@ -72,6 +72,8 @@ pub struct Guest {
     pub(super) generation: AtomicU64,
     /// What the guest's clock is ahead of the real one, in ticks.
     pub(super) clock_offset: AtomicU64,
+    /// When the alarm of its real-time clock rings, in real ticks.
+    pub(super) alarm: AtomicU64,
     pub(super) devices: SpinMutex<Devices>,
     pub(super) links: Vec<Link>,
     /// Real disks and where the guest has them.
@@ -101,6 +103,7 @@ impl Guest {
             epoch: AtomicU64::new(0),
             generation: AtomicU64::new(0),
             clock_offset: AtomicU64::new(0),
+            alarm: AtomicU64::new(u64::MAX),
             devices: SpinMutex::new(parts.devices),
             links: (0..parts.cpus).map(|_| Link::new()).collect(),
             disks: parts.disks,
@@ -154,6 +157,7 @@ impl Guest {
         drop(shadow);
         self.epoch.fetch_add(1, Ordering::SeqCst);
         self.clock_offset.store(0, Ordering::Relaxed);
+        self.alarm.store(u64::MAX, Ordering::Relaxed);
         self.pv_pending.store(0, Ordering::Relaxed);
         self.links.iter().for_each(Link::reset);
         self.parked.store(0, Ordering::Relaxed);

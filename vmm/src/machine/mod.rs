@@ -23,6 +23,7 @@
 
 mod access;
 mod boot;
+mod clock;
 mod console;
 mod devices;
 mod drive;

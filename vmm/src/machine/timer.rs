@@ -10,6 +10,9 @@ use crate::vcpu::{Effects, Env, Interrupt};
 impl Seat {
     /// Sets the virtual hart's interrupt lines to what is true now.
     pub(super) fn refresh_lines<H: Host>(&mut self, host: &H) {
+        if self.index == 0 && host.time() >= self.guest.alarm.load(Ordering::Relaxed) {
+            self.guest.ring(host);
+        }
         let now = self.clock(host).time();
         let mut lines = self.link.lines.load(Ordering::Acquire) | self.pv_lines();
         if now >= self.link.mtimecmp.load(Ordering::Relaxed) {
@@ -62,6 +65,8 @@ impl Seat {
         let next = machine.into_iter().chain(supervisor).filter(|at| *at != u64::MAX).min();
         // The guest's clock may be ahead or behind; what is left is the same.
         let guest_now = now.wrapping_add(self.guest.clock_offset.load(Ordering::Relaxed));
-        next.map_or(u64::MAX, |at| now.saturating_add(at.saturating_sub(guest_now)))
+        let next = next.map_or(u64::MAX, |at| now.saturating_add(at.saturating_sub(guest_now)));
+        let alarm = if self.index == 0 { &self.guest.alarm } else { return next };
+        next.min(alarm.load(Ordering::Relaxed))
     }
 }

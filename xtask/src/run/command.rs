@@ -41,8 +41,8 @@ pub(super) fn arguments(plan: &Plan, memory: u64, files: &Files<'_>) -> Vec<Stri
     line.pair("-smp", plan.harts.to_string());
     line.pair("-m", format!("{}M", memory >> 20));
     if plan.icount {
-        // A run repeats exactly: the machine's entropy, too.
-        line.add("-icount shift=0 -seed 0");
+        // A run repeats exactly: the machine's entropy and its date, too.
+        line.add("-icount shift=0 -seed 0 -rtc base=2026-01-01,clock=vm");
     }
     line.console(files.console);
     match (plan.mode, plan.guests.first()) {

@@ -7,6 +7,7 @@ pub mod clint;
 pub mod finisher;
 pub mod plic;
 pub mod pv;
+pub mod rtc;
 pub mod uart;
 pub mod virtio;
 
