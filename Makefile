@@ -2,14 +2,14 @@
 # what it can; the work is done by the host tool in xtask/.
 
 .DEFAULT_GOAL := help
-.PHONY: help qemu qemu-linux test lint bench setup rust
+.PHONY: help qemu qemu-linux test lint bench bench-compare setup rust
 
 RUST := 1.95
 
 help: ## list what there is
 	@echo "Trapeze: a RISC-V VMM for machines without the H extension"
 	@echo
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 	@echo
 	@echo "  cargo xtask run --help    run guests of your own"
 
@@ -27,8 +27,17 @@ test: rust ## run all tests: on the host, the build for RISC-V, guests in QEMU
 lint: rust ## check formatting, lints and the rules of the house
 	@cargo xtask lint
 
-bench: rust ## measure what each operation costs a guest; ARGS=--explain shows where it goes
-	@cargo xtask bench $(ARGS)
+bench: rust ## measure what things cost a guest; BENCH=quick in minutes, ARGS=--help says more
+	@cargo xtask bench $(if $(filter quick,$(BENCH)),--quick) $(ARGS)
+
+# What follows it are files, not targets.
+ifeq ($(firstword $(MAKECMDGOALS)),bench-compare)
+REPORTS := $(wordlist 2,9,$(MAKECMDGOALS))
+.PHONY: $(REPORTS)
+$(REPORTS): ; @:
+endif
+bench-compare: rust ## show what changed between two reports: make bench-compare A.json B.json
+	@cargo xtask bench-compare $(REPORTS)
 
 setup: rust ## install what is needed, such as QEMU; the other targets do it, too
 	@cargo xtask setup

@@ -5,14 +5,18 @@
 //!   operation   what is measured, and what it should cost
 //!   machine     the probe `cost`, run natively and as a guest
 //!   cpu         the suite: figures and exits of each operation
+//!   ladder      the suite of disks, with tables and pictures of its own
 //!   profile     the instructions of one operation, by function of the VMM
 //!   report      what was measured, where: JSON
 //!   render      the same as tables
+//!   compare     what changed between two reports
 //! ```
 //!
 //! It goes through `cargo xtask run`, as users do.
 
+pub mod compare;
 pub mod cpu;
+pub mod ladder;
 pub mod machine;
 pub mod operation;
 pub mod profile;

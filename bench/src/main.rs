@@ -1,34 +1,57 @@
 //! `cargo xtask bench` and `cargo xtask profile`.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use bench::ladder::{self, Effort, expected, plot, tables};
 use bench::machine::{self, Bench};
 use bench::render::{self, Look};
 use bench::report::Report;
-use bench::{cpu, operation, profile};
-use clap::{Args, Parser};
+use bench::{compare, cpu, operation, profile};
+use clap::{Args, Parser, ValueEnum};
 use xtask::failure::{Context, Failure, Result, mistake};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 enum Command {
-    /// Measure what each operation costs a guest
+    /// Measure what operations cost a guest, and the ladder of disks
     Bench(BenchOptions),
     /// Show where the instructions of one operation go, by function of the VMM
     Profile {
         /// The operation, as it is called in the table of `bench`
         operation: String,
     },
+    /// Show what changed between two reports by more than noise
+    BenchCompare {
+        /// The report before
+        a: PathBuf,
+        /// The report after
+        b: PathBuf,
+    },
+}
+
+/// What can be measured.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq)]
+enum Suite {
+    /// CPU operations
+    Cpu,
+    /// The ladder of disks
+    Disks,
 }
 
 #[derive(Args)]
 struct BenchOptions {
-    /// Profile each operation, too: takes minutes
+    /// Measure for minutes only: enough to see the order of things
+    #[arg(long)]
+    quick: bool,
+    /// Measure this suite only
+    #[arg(long, value_enum)]
+    suite: Option<Suite>,
+    /// Profile each CPU operation, too: takes minutes
     #[arg(long)]
     explain: bool,
-    /// Write report.json and report.md here instead of target/bench
+    /// Write report.json, report.md and pictures here instead of target/bench
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 }
@@ -37,6 +60,7 @@ fn main() -> ExitCode {
     let result = match Command::parse() {
         Command::Bench(options) => measure(options),
         Command::Profile { operation } => show_profile(&operation),
+        Command::BenchCompare { a, b } => show_changes(&a, &b),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -50,7 +74,11 @@ fn fail(failure: &Failure) -> ExitCode {
 }
 
 fn measure(options: BenchOptions) -> Result<()> {
-    let report = Report::new(cpu::measure(options.explain)?)?;
+    let wants = |suite| options.suite.is_none_or(|only| only == suite);
+    let effort = if options.quick { Effort::QUICK } else { Effort::FULL };
+    let cpu = if wants(Suite::Cpu) { cpu::measure(options.explain)? } else { Vec::new() };
+    let rungs = if wants(Suite::Disks) { ladder::measure(effort)? } else { Vec::new() };
+    let report = Report::new(cpu, rungs)?;
     let dir = options.out.map_or_else(machine::scratch, Ok)?;
     fs::create_dir_all(&dir).context(format!("create {}", dir.display()))?;
     for (name, text) in [("report.json", report.json()?), ("report.md", render::markdown(&report))]
@@ -58,11 +86,37 @@ fn measure(options: BenchOptions) -> Result<()> {
         let path = dir.join(name);
         fs::write(&path, text).context(format!("write {}", path.display()))?;
     }
-    println!("{}", render::operations(&report.cpu, Look::Terminal));
-    println!(
-        "Instructions per operation (-icount shift=0), the guest's loop included; !: above its target."
-    );
+    if !report.ladder.is_empty() {
+        plot::all(&report.ladder, &dir)?;
+    }
+    show(&report);
     println!("{}: exits by cause, and more", dir.join("report.md").display());
+    Ok(())
+}
+
+fn show(report: &Report) {
+    if !report.cpu.is_empty() {
+        println!("{}", render::operations(&report.cpu, Look::Terminal));
+        println!(
+            "Instructions per operation (-icount shift=0), the guest's loop included; \
+             !: above its target.\n"
+        );
+    }
+    if !report.ladder.is_empty() {
+        println!("Sequential reads of 4 KiB\n{}", tables::summary(&report.ladder, Look::Terminal));
+        let expected = expected::all(&report.ladder);
+        println!("{}", tables::expectations(&expected, Look::Terminal));
+    }
+}
+
+fn show_changes(a: &Path, b: &Path) -> Result<()> {
+    let (a, b) = (Report::read(a)?, Report::read(b)?);
+    let changes = compare::changes(&a, &b);
+    println!("{} → {}", a.origin.commit, b.origin.commit);
+    match changes.is_empty() {
+        true => println!("No difference exceeds the noise."),
+        false => println!("{}", compare::table(&changes)),
+    }
     Ok(())
 }
 

@@ -6,6 +6,7 @@ use tabled::builder::Builder;
 use tabled::settings::object::Columns;
 use tabled::settings::{Alignment, Modify, Style};
 
+use crate::ladder::tables;
 use crate::profile::Share;
 use crate::report::{Report, Row};
 
@@ -88,17 +89,26 @@ pub fn markdown(report: &Report) -> String {
     let origin = &report.origin;
     let modified = if origin.modified { ", modified" } else { "" };
     let mut text = format!(
-        "# What operations cost\n\nInstructions per operation, the guest's loop included; `!`: above its target.\n\n\
-         Commit {}{modified}; {}; {}; {} × {}.\n\n{}\n\n{}\n",
-        origin.commit,
-        origin.qemu,
-        origin.rustc,
-        origin.processors,
-        origin.processor,
-        operations(&report.cpu, Look::Markdown),
-        causes(&report.cpu, Look::Markdown),
+        "Commit {}{modified}; {}; {}; {} × {}.\n",
+        origin.commit, origin.qemu, origin.rustc, origin.processors, origin.processor,
     );
-    for row in report.cpu.iter().filter(|row| !row.profile.is_empty()) {
+    if !report.cpu.is_empty() {
+        text += &operations_chapter(&report.cpu);
+    }
+    if !report.ladder.is_empty() {
+        text += &tables::markdown(&report.ladder);
+    }
+    text
+}
+
+fn operations_chapter(rows: &[Row]) -> String {
+    let mut text = format!(
+        "\n# What operations cost\n\nInstructions per operation, the guest's loop included; \
+         `!`: above its target.\n\n{}\n\n{}\n",
+        operations(rows, Look::Markdown),
+        causes(rows, Look::Markdown),
+    );
+    for row in rows.iter().filter(|row| !row.profile.is_empty()) {
         text += &format!(
             "\n## {}: {}\n\n{}\n",
             row.name,
@@ -114,7 +124,7 @@ fn sum<'a>(shares: impl IntoIterator<Item = &'a Share>) -> f64 {
 }
 
 /// `numbers`: the first column of numbers.
-fn finish(table: Builder, look: Look, numbers: usize) -> String {
+pub(crate) fn finish(table: Builder, look: Look, numbers: usize) -> String {
     let mut table = table.build();
     match look {
         Look::Terminal => table.with(Style::sharp()),
@@ -125,7 +135,7 @@ fn finish(table: Builder, look: Look, numbers: usize) -> String {
 }
 
 /// One decimal if there is one, and thousands apart.
-fn number(value: f64) -> String {
+pub(crate) fn number(value: f64) -> String {
     let text = format!("{value:.1}");
     let (whole, tenth) = text.split_once('.').unwrap_or((&text, "0"));
     let (sign, digits) = whole.split_at(whole.len() - whole.trim_start_matches('-').len());

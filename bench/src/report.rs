@@ -10,6 +10,7 @@ use xtask::failure::{Context, Result};
 use xtask::run::qemu;
 use xtask::workspace;
 
+use crate::ladder::result::Rung;
 use crate::machine::{self, Figures};
 use crate::profile::Share;
 
@@ -24,7 +25,11 @@ pub struct Report {
     /// Of what, and where.
     pub origin: Origin,
     /// The suite of CPU operations.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cpu: Vec<Row>,
+    /// The suite of disks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ladder: Vec<Rung>,
 }
 
 /// What was measured, and where.
@@ -80,8 +85,8 @@ impl Report {
     ///
     /// # Errors
     /// If QEMU can't be asked for its version.
-    pub fn new(cpu: Vec<Row>) -> Result<Self> {
-        Ok(Self { schema: SCHEMA, origin: Origin::find()?, cpu })
+    pub fn new(cpu: Vec<Row>, ladder: Vec<Rung>) -> Result<Self> {
+        Ok(Self { schema: SCHEMA, origin: Origin::find()?, cpu, ladder })
     }
 
     /// Reads a report.
@@ -137,6 +142,7 @@ fn processor(text: &str) -> String {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::ladder;
 
     /// A report with one operation that reaches its target, and one that does
     /// not.
@@ -160,7 +166,8 @@ pub(crate) mod tests {
             processor: "unknown".to_owned(),
             processors: 2,
         };
-        Report { schema: SCHEMA, origin, cpu: vec![row("good", 149.5), row("bad", 150.5)] }
+        let cpu = vec![row("good", 149.5), row("bad", 150.5)];
+        Report { schema: SCHEMA, origin, cpu, ladder: ladder::tables::tests::example() }
     }
 
     #[test]

@@ -30,12 +30,15 @@ enum Commands {
     Test,
     /// Check formatting, lints and the rules of the house
     Lint,
-    /// Measure what each operation costs a guest (see docs/benchmarks.md)
+    /// Measure what operations cost a guest, and the ladder of disks (see docs/benchmarks.md)
     #[command(disable_help_flag = true)]
     Bench(Forwarded),
     /// Show where the instructions of one operation go, by function of the VMM
     #[command(disable_help_flag = true)]
     Profile(Forwarded),
+    /// Show what changed between two reports of bench by more than noise
+    #[command(disable_help_flag = true)]
+    BenchCompare(Forwarded),
 }
 
 /// Arguments for a program of its own, so that this tool stays small.
@@ -67,6 +70,7 @@ pub fn main() -> Result<u8> {
         Commands::Lint => lint::main().map(|()| 0),
         Commands::Bench(forwarded) => bench("bench", &forwarded.arguments),
         Commands::Profile(forwarded) => bench("profile", &forwarded.arguments),
+        Commands::BenchCompare(forwarded) => bench("bench-compare", &forwarded.arguments),
     }
 }
 

@@ -12,6 +12,7 @@ mod symbols;
 
 use std::collections::BTreeMap;
 use std::io::BufReader;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use serde::{Deserialize, Serialize};
@@ -44,8 +45,18 @@ pub struct Share {
 /// # Errors
 /// If the run fails, or the log does not show the operation.
 pub fn of(bench: &Bench, operation: &str) -> Result<Vec<Share>> {
-    let marks = Marks::read(bench.kernel())?;
-    let mut qemu = command(bench, operation)?;
+    let run = bench.run(Mode::Guest, &format!("op={operation} rounds={ROUNDS}"));
+    of_run(run, bench.kernel(), ROUNDS)
+}
+
+/// Profiles what a kernel does in its second and third window: `rounds`
+/// operations, and twice as many. `run` is the command that runs it.
+///
+/// # Errors
+/// As of [`of`].
+pub fn of_run(run: Command, kernel: &Path, rounds: u32) -> Result<Vec<Share>> {
+    let marks = Marks::read(kernel)?;
+    let mut qemu = command(run)?;
     let mut child = qemu.spawn().context("start QEMU")?;
     let log = child.stderr.take().ok_or_else(|| broken("QEMU has no log"))?;
     let windows = log::windows(BufReader::with_capacity(1 << 20, log), &marks);
@@ -53,16 +64,15 @@ pub fn of(bench: &Bench, operation: &str) -> Result<Vec<Share>> {
     let windows = windows.context("read QEMU's log")?;
     let [_, once, twice] = windows.as_slice() else {
         return Err(broken(format!(
-            "the log shows {} windows of {operation}, not 3 (QEMU: {status})",
+            "the log shows {} windows of the operation, not 3 (QEMU: {status})",
             windows.len()
         )));
     };
-    Ok(shares(once, twice, &Symbols::read(&workspace::vmm_path())?))
+    Ok(shares(once, twice, rounds, &Symbols::read(&workspace::vmm_path())?))
 }
 
 /// QEMU, with the log on stderr and nothing else on it.
-fn command(bench: &Bench, operation: &str) -> Result<Command> {
-    let mut run = bench.run(Mode::Guest, &format!("op={operation} rounds={ROUNDS}"));
+fn command(mut run: Command) -> Result<Command> {
     let line = machine::output({
         run.arg("--dry-run");
         run
@@ -78,9 +88,9 @@ fn command(bench: &Bench, operation: &str) -> Result<Command> {
 }
 
 /// The difference of two windows, by function.
-fn shares(once: &Histogram, twice: &Histogram, symbols: &Symbols) -> Vec<Share> {
+fn shares(once: &Histogram, twice: &Histogram, rounds: u32, symbols: &Symbols) -> Vec<Share> {
     let mut all: BTreeMap<(String, String), f64> = BTreeMap::new();
-    let mut add = |place, more: f64| *all.entry(place).or_default() += more / f64::from(ROUNDS);
+    let mut add = |place, more: f64| *all.entry(place).or_default() += more / f64::from(rounds);
     add(
         ("guest".to_owned(), "the operation itself".to_owned()),
         difference(once.guest, twice.guest),

@@ -30,7 +30,8 @@ fn main(p: &mut Probe) {
         p.holds("a disk for this driver", false);
         return;
     };
-    if !gives_back(disk.as_mut()) {
+    // A profile is slow enough without it.
+    if args.rounds.is_none() && !gives_back(disk.as_mut()) {
         p.holds("what was written is read", false);
         return;
     }

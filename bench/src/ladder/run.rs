@@ -1,0 +1,202 @@
+//! The kernel `ladder`: built, run, and understood.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde::{Deserialize, Serialize};
+use xtask::failure::{Context, Result, broken};
+use xtask::{setup, workspace};
+
+use super::Way;
+use crate::machine::{self, Figures};
+
+/// Seconds after which a run hangs for sure.
+const PATIENCE: &str = "900";
+/// Bytes of the disk, and of the one of profiles, where QEMU logs each
+/// instruction that the VMM needs to copy it.
+const DISK: usize = 16 << 20;
+const SMALL_DISK: usize = 256 << 10;
+/// Bytes that each combination moves where instructions are counted.
+const COUNTED: u32 = 128 << 10;
+
+/// Everything built that a measurement needs.
+pub struct Ladder {
+    xtask: PathBuf,
+    kernel: PathBuf,
+    image: PathBuf,
+    small_image: PathBuf,
+}
+
+/// A combination that was measured.
+#[derive(Serialize, Deserialize, Clone, PartialEq, Eq, Debug)]
+pub struct Key {
+    /// `read` or `write`
+    pub op: String,
+    /// `sequential` or `random`
+    pub pattern: String,
+    /// Bytes of a request.
+    pub bytes: u32,
+    /// Requests in flight.
+    pub depth: u32,
+}
+
+/// What the kernel printed of a combination.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Measured {
+    /// Which combination.
+    pub key: Key,
+    /// Requests.
+    pub ops: f64,
+    /// The time they took, in ticks of 100 ns.
+    pub ticks: f64,
+    /// The instructions they took.
+    pub instructions: f64,
+    /// The time that half of the requests took at most, in ticks.
+    pub p50: f64,
+    /// And 99 of 100.
+    pub p99: f64,
+    /// Counters of the VMM, by cause.
+    pub exits: Figures,
+}
+
+impl Ladder {
+    /// Builds VMM, host tool and kernel, and makes a disk.
+    ///
+    /// # Errors
+    /// If QEMU is missing, or something does not build.
+    pub fn prepare() -> Result<Self> {
+        setup::main()?;
+        let target = workspace::GUEST_TARGET;
+        let mut cargo = workspace::cargo();
+        cargo.args(["build", "--quiet", "--package", "ladder", "--release", "--target", target]);
+        workspace::run(cargo, "build the ladder")?;
+        workspace::build_vmm()?;
+        let zeroes = |name: &str, bytes| {
+            let image = machine::scratch()?.join(name);
+            fs::write(&image, vec![0; bytes]).context(format!("write {}", image.display()))?;
+            Ok(image)
+        };
+        let image = zeroes("ladder.img", DISK)?;
+        let small_image = zeroes("profile.img", SMALL_DISK)?;
+        let kernel = workspace::target_dir().join(target).join("release/ladder");
+        Ok(Self { xtask: workspace::build_xtask()?, kernel, image, small_image })
+    }
+
+    /// The kernel's executable.
+    pub(super) fn kernel(&self) -> &Path {
+        &self.kernel
+    }
+
+    /// `cargo xtask run` for a rung, to be profiled.
+    pub(super) fn to_profile(&self, way: &Way, rounds: u32) -> Command {
+        let append = format!("sizes=4096 rounds={rounds}");
+        let mut command = self.command(way, &self.small_image, &append);
+        command.arg("--icount");
+        command
+    }
+
+    /// `cargo xtask run` for a rung, with `append` added to its command line.
+    fn command(&self, way: &Way, image: &Path, append: &str) -> Command {
+        let mut command = Command::new(&self.xtask);
+        command.args(["run", "--boot", "s", "--timeout", PATIENCE, "--kernel"]).arg(&self.kernel);
+        command.args(["--disk", &format!("{},{}", image.display(), way.disk)]);
+        command.args(["--append", &format!("driver={} {append}", way.driver)]);
+        command.stdin(Stdio::null());
+        if way.native {
+            command.arg("--native");
+        }
+        command
+    }
+
+    /// Every combination, each for `ms` milliseconds.
+    ///
+    /// # Errors
+    /// If the run fails.
+    pub(super) fn time(&self, way: &Way, ms: u32) -> Result<Vec<Measured>> {
+        understand(&machine::output(self.command(way, &self.image, &format!("ms={ms}")))?)
+    }
+
+    /// Sequential combinations, with instructions counted.
+    ///
+    /// # Errors
+    /// If the run fails.
+    pub(super) fn count(&self, way: &Way) -> Result<Vec<Measured>> {
+        let append = format!("ms=1000000 bytes={COUNTED} patterns=sequential");
+        let mut command = self.command(way, &self.image, &append);
+        command.arg("--icount");
+        understand(&machine::output(command)?)
+    }
+}
+
+/// The lines of a whole run.
+fn understand(text: &str) -> Result<Vec<Measured>> {
+    if !text.lines().any(|line| line.trim_end() == "ladder: pass") {
+        return Err(broken(format!("the ladder did not finish:\n{text}")));
+    }
+    let mut all: Vec<Measured> = Vec::new();
+    for line in text.lines().filter_map(|line| line.trim_end().strip_prefix("ladder: ")) {
+        if let Some(rest) = line.strip_prefix("cell ") {
+            all.push(parse(rest).ok_or_else(|| broken(format!("not understood: {line}")))?);
+        } else if let (Some(rest), Some(last)) = (line.strip_prefix("exits "), all.last_mut())
+            && let Some((count, cause)) = rest.split_once(' ')
+        {
+            last.exits.insert(cause.to_owned(), count.parse().unwrap_or_default());
+        }
+    }
+    Ok(all)
+}
+
+/// `read sequential 4096 32 ops=... ticks=...`
+fn parse(line: &str) -> Option<Measured> {
+    let words: Vec<&str> = line.split(' ').collect();
+    let [op, pattern, bytes, depth, rest @ ..] = words.as_slice() else { return None };
+    let value = |key: &str| {
+        let word = rest.iter().find_map(|word| word.strip_prefix(key)?.strip_prefix('='));
+        word?.parse::<f64>().ok()
+    };
+    let (op, pattern) = ((*op).to_owned(), (*pattern).to_owned());
+    Some(Measured {
+        key: Key { op, pattern, bytes: bytes.parse().ok()?, depth: depth.parse().ok()? },
+        ops: value("ops")?,
+        ticks: value("ticks")?,
+        instructions: value("instructions")?,
+        p50: value("p50")?,
+        p99: value("p99")?,
+        exits: Figures::new(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RUN: &str = "VMM: hello\r\n\
+        ladder: cell read random 4096 8 ops=40 ticks=500 instructions=9000 p50=3 p99=7\r\n\
+        ladder: exits 80 device virtio 0\r\n\
+        ladder: exits 40 sret\r\n\
+        ladder: cell write random 512 1 ops=4 ticks=5 instructions=9 p50=1 p99=2\r\n\
+        ladder: pass\r\n";
+
+    #[test]
+    fn figures_and_exits_belong_to_a_combination() {
+        let all = understand(RUN).unwrap();
+        let key = |op: &str, bytes, depth| {
+            let (op, pattern) = (op.to_owned(), "random".to_owned());
+            Key { op, pattern, bytes, depth }
+        };
+        assert_eq!(all.len(), 2);
+        assert_eq!(all[0].key, key("read", 4096, 8));
+        assert_eq!((all[0].ops, all[0].ticks, all[0].p99), (40.0, 500.0, 7.0));
+        assert_eq!(all[0].exits["device virtio 0"], 80.0);
+        assert_eq!((&all[1].key, all[1].exits.len()), (&key("write", 512, 1), 0));
+    }
+
+    #[test]
+    fn a_run_that_does_not_end_well_is_an_error() {
+        let failure = understand(&RUN.replace("pass", "1 wrong")).unwrap_err();
+        assert!(failure.to_string().contains("did not finish"), "{failure}");
+        let failure = understand(&RUN.replace("ticks=5 ", "")).unwrap_err();
+        assert!(failure.to_string().contains("not understood"), "{failure}");
+    }
+}
