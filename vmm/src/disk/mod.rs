@@ -72,6 +72,9 @@ pub trait Disk: Send {
     /// Starts a request on the guest's memory. No other request that the disk
     /// works on has the same tag.
     fn submit(&mut self, request: Request<'_>, ram: &GuestRam) -> Submitted;
+    /// Requests that are pending must begin now. Until this is called a disk
+    /// may hold them back, so that a real device hears of many at once.
+    fn kick(&mut self) {}
     /// The next request that is done: its tag, and whether it succeeded.
     fn complete(&mut self, ram: &GuestRam) -> Option<(u16, bool)>;
 }

@@ -180,6 +180,10 @@ impl Disk for Overlay {
         }
     }
 
+    fn kick(&mut self) {
+        self.base.kick();
+    }
+
     fn complete(&mut self, ram: &GuestRam) -> Option<(u16, bool)> {
         let (tag, success) = self.base.complete(ram)?;
         let place = self.reads.iter().position(|read| read.tag == tag);

@@ -88,7 +88,10 @@ impl Drive {
         let request = Request { op, sector, data, tag: 0 };
         match self.disk.submit(request, self.chip.buffer()) {
             Submitted::Done(success) => self.chip.done(success),
-            Submitted::Pending => self.flying = true,
+            Submitted::Pending => {
+                self.flying = true;
+                self.disk.kick();
+            }
         }
     }
 }
@@ -96,7 +99,7 @@ impl Drive {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::addr::Gpa;
+    use crate::addr::{Gpa, to_usize};
     use crate::dev::ata::BUFFER;
     use crate::disk::{RamDisk, SERIAL};
 
@@ -128,7 +131,7 @@ mod tests {
     fn drive(slow: bool, read_only: bool) -> Drive {
         let disk = RamDisk::new(vec![5; 8 * 512].leak(), [0; SERIAL], read_only);
         let disk: Box<dyn Disk> = if slow { Box::new(Slow(disk, None)) } else { Box::new(disk) };
-        Drive::new(disk, vec![0; 2 * BUFFER as usize].leak())
+        Drive::new(disk, vec![0; 2 * to_usize(BUFFER)].leak())
     }
 
     fn command(drive: &mut Drive, code: u64) {

@@ -114,22 +114,10 @@ impl Device for Blk {
         ram: &GuestRam,
     ) -> Result<Served, Broken> {
         let Some(queue) = queues.first_mut() else { return Ok(Served::empty()) };
-        let mut served = Served::empty();
-        let mut bytes = 0;
-        // The driver may fill the queue again meanwhile, but not for ever.
-        let mut left = super::queue::MAX_SIZE;
-        loop {
-            if left == 0 || bytes >= TURN {
-                served |= Served::MORE;
-                break;
-            }
-            if queue.pop(ram, &mut self.chain)? {
-                bytes += self.requests.serve(queue, ram, &self.chain)?;
-                left -= 1;
-            } else if !queue.want_notification(ram)? {
-                break;
-            }
-        }
+        let served = self.take_requests(queue, ram);
+        // Also after what broke the device: the disk must end what it has.
+        self.requests.disk.kick();
+        let mut served = served?;
         served.set(Served::INTERRUPT, queue.should_interrupt(ram)?);
         Ok(served)
     }
@@ -154,6 +142,24 @@ impl Device for Blk {
 
     fn busy(&self) -> usize {
         self.requests.flights.iter().filter(|flight| flight.flying).count()
+    }
+}
+
+impl Blk {
+    /// Answers or starts what is in the queue.
+    fn take_requests(&mut self, queue: &mut Queue, ram: &GuestRam) -> Result<Served, Broken> {
+        let mut bytes = 0;
+        // The driver may fill the queue again meanwhile, but not for ever.
+        let mut left = super::queue::MAX_SIZE;
+        while left != 0 && bytes < TURN {
+            if queue.pop(ram, &mut self.chain)? {
+                bytes += self.requests.serve(queue, ram, &self.chain)?;
+                left -= 1;
+            } else if !queue.want_notification(ram)? {
+                return Ok(Served::empty());
+            }
+        }
+        Ok(Served::MORE)
     }
 }
 

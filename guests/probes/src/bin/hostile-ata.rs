@@ -90,7 +90,7 @@ fn resets(rng: &mut Rng) {
 
 fn data(rng: &mut Rng) {
     for _ in 0..20_000 {
-        ATA.write(DATA, rng.draw() as u32);
+        ATA.write(DATA, u32::from(byte(rng)) << 24 | 0xffff);
         let _: u16 = ATA.read(DATA);
     }
 }

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::addr::to_usize;
 
 /// Sectors of the disk under test: more than two buffers.
 const SECTORS: u64 = 300;
@@ -32,9 +33,10 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let buffer = GuestRam::buffer(vec![0; 2 * BUFFER as usize].leak());
+        let buffer = GuestRam::buffer(vec![0; 2 * to_usize(BUFFER)].leak());
         let disk = Ata::new(SECTORS, *b"serial\0\0\0\0\0\0\0\0\0\0\0\0\0\0", buffer);
-        let storage = (0..SECTORS * SECTOR).map(|n| (n / SECTOR * 7 + n) as u8).collect();
+        let storage =
+            (0..SECTORS * SECTOR).map(|n| (n / SECTOR * 7 + n).to_le_bytes()[0]).collect();
         Self { disk, storage, wants: Vec::new(), broken: false }
     }
 
@@ -42,8 +44,8 @@ impl Bench {
     fn serve(&mut self) {
         let Some(want) = self.disk.take_want() else { return };
         let place = |sector: u64, count: u32| {
-            let start = (sector * SECTOR) as usize;
-            start..start + (u64::from(count) * SECTOR) as usize
+            let start = to_usize(sector * SECTOR);
+            start..start + to_usize(u64::from(count) * SECTOR)
         };
         let ram = self.disk.buffer();
         match want {
@@ -74,10 +76,10 @@ impl Bench {
         let wide = [0x24, 0x29, 0x34, 0x39].contains(&code);
         if wide {
             self.set(COUNT, high);
-            (0..3).for_each(|n| self.set(LBA + n, lba[n as usize + 3]));
+            (0..3).for_each(|n| self.set(LBA + n, lba[to_usize(n) + 3]));
         }
         self.set(COUNT, low);
-        (0..3).for_each(|n| self.set(LBA + n, lba[n as usize]));
+        (0..3).for_each(|n| self.set(LBA + n, lba[to_usize(n)]));
         self.set(DEVICE, 0x40 | if wide { 0 } else { lba[3] & 0xf });
         self.set(STATUS, code);
         self.serve();
@@ -312,7 +314,7 @@ fn a_block_can_be_moved_at_once() {
     bench.command(0xc4, 3, 20);
     let mut read = Vec::new();
     for expected in [2, 8190, 2048] {
-        let mut bytes = vec![0; expected.min(bench.disk.readable()) as usize];
+        let mut bytes = vec![0; to_usize(expected.min(bench.disk.readable()))];
         bench.disk.read_block(&mut bytes);
         read.extend(bytes);
     }
@@ -337,17 +339,18 @@ proptest! {
         seed: u8,
     ) {
         let mut bench = Bench::new();
-        let count = length.min((SECTORS - sector) as u32).min(256);
+        let left = u32::try_from(SECTORS - sector).unwrap();
+        let count = length.min(left).min(256);
         let width = |narrow| if narrow { Width::Half } else { Width::Word };
         bench.set(COUNT, 1 << multiple);
         bench.set(STATUS, 0xc6);
-        let bytes: Vec<u8> = (0..count * 512).map(|n| (n / 3) as u8 ^ seed).collect();
+        let bytes: Vec<u8> = (0..count * 512).map(|n| (n / 3).to_le_bytes()[0] ^ seed).collect();
         bench.command(WRITE[write], sector, count);
         bench.fill(&bytes, width(narrow));
         prop_assert_eq!(bench.get(STATUS), READY);
         bench.command(READ[read], sector, count);
         prop_assert!(bench.drain(width(wide)) == bytes);
-        let place = (sector * SECTOR) as usize;
+        let place = to_usize(sector * SECTOR);
         prop_assert!(bench.storage[place..][..bytes.len()] == bytes[..]);
     }
 
@@ -367,8 +370,8 @@ proptest! {
             match kind {
                 0 => drop(bench.disk.read(offset, width)),
                 // Commands that there are, in good order, more often.
-                1 => bench.command([READ, WRITE][value as usize & 1][width as usize % 4],
-                    value >> 8 & 0x1ff, (value >> 20) as u32 & 0xff),
+                1 => bench.command([READ, WRITE][to_usize(value & 1)][width as usize % 4],
+                    value >> 8 & 0x1ff, value.to_le_bytes()[3].into()),
                 _ => drop(bench.disk.write(offset, width, value)),
             }
             if !lazy || value & 1 != 0 {

@@ -23,13 +23,14 @@ const QUEUE_SIZE: usize = 256;
 const _: () = assert!(MAX_SEGMENTS as usize <= QUEUE_SIZE);
 
 bitflags::bitflags! {
-    /// Features that we use (virtio 1.2, sections 5.2.3 and 6).
+    /// Features that we use (virtio 1.2, sections 5.2.3 and 6). Not EVENT_IDX:
+    /// `VirtQueue::should_notify` compares its index without wrapping, and may
+    /// say no for ever once 65,536 requests were made.
     #[derive(Clone, Copy, Debug)]
     struct Features: u64 {
         const RO = 1 << 5;
         const FLUSH = 1 << 9;
         const INDIRECT_DESC = 1 << 28;
-        const EVENT_IDX = 1 << 29;
         const VERSION_1 = 1 << 32;
     }
 }
@@ -95,6 +96,9 @@ pub(in crate::hw) struct Disk {
     in_flight: BTreeMap<u16, Box<Flight>>,
     /// Requests that did not fit the queue.
     waiting: VecDeque<Box<Flight>>,
+    /// Whether there are requests in the queue that the device may not have
+    /// noticed.
+    news: bool,
 }
 
 impl Disk {
@@ -103,13 +107,12 @@ impl Disk {
         let features = transport.begin_init(Features::all());
         let low: u32 = transport.read_config_space(0).ok()?;
         let high: u32 = transport.read_config_space(4).ok()?;
-        let (indirect, event) =
-            (features.contains(Features::INDIRECT_DESC), features.contains(Features::EVENT_IDX));
-        let queue = VirtQueue::new(&mut transport, 0, indirect, event).ok()?;
+        let indirect = features.contains(Features::INDIRECT_DESC);
+        let queue = VirtQueue::new(&mut transport, 0, indirect, false).ok()?;
         transport.finish_init();
         let capacity = u64::from(high) << 32 | u64::from(low);
         let (in_flight, waiting) = (BTreeMap::new(), VecDeque::new());
-        Some(Self { transport, queue, features, capacity, in_flight, waiting })
+        Some(Self { transport, queue, features, capacity, in_flight, waiting, news: false })
     }
 
     /// Size in sectors of 512 bytes.
@@ -127,14 +130,16 @@ impl Disk {
         let mut serial = Box::new([0u8; 20]);
         let place = Hpa(serial.as_mut_ptr() as u64);
         self.submit(Kind::Identify, 0, alloc::vec![(place, 20)], 0);
+        self.kick();
         while self.complete().is_none() {
             core::hint::spin_loop();
         }
         *serial
     }
 
-    /// Starts a request; `tag` comes back from `complete`. The segments must
-    /// be guest RAM, and of a multiple of 512 bytes together.
+    /// Takes a request, which begins with the next `kick` at the latest; `tag`
+    /// comes back from `complete`. The segments must be guest RAM, and of a
+    /// multiple of 512 bytes together.
     pub(in crate::hw) fn submit(
         &mut self,
         kind: Kind,
@@ -149,7 +154,6 @@ impl Disk {
 
     /// Moves waiting requests to the device.
     fn pump(&mut self) {
-        let mut any = false;
         while let Some(mut flight) = self.waiting.pop_front() {
             if flight.kind == Kind::Flush && !self.features.contains(Features::FLUSH) {
                 // Nothing to flush: the device writes through.
@@ -164,7 +168,7 @@ impl Disk {
             match token {
                 Ok(token) => {
                     self.in_flight.insert(token, flight);
-                    any = true;
+                    self.news = true;
                 }
                 Err(_) => {
                     self.waiting.push_front(flight);
@@ -172,7 +176,12 @@ impl Disk {
                 }
             }
         }
-        if any && self.queue.should_notify() {
+    }
+
+    /// Tells the device what it has to do: once for many requests, so that it
+    /// can take them together.
+    pub(in crate::hw) fn kick(&mut self) {
+        if core::mem::take(&mut self.news) && self.queue.should_notify() {
             self.transport.notify(0);
         }
     }
@@ -186,7 +195,10 @@ impl Disk {
             let (inputs, mut outputs) = flight.buffers();
             self.queue.pop_used(token, &inputs, &mut outputs)
         };
-        self.pump();
+        if !self.waiting.is_empty() {
+            self.pump();
+            self.kick();
+        }
         Some((flight.tag, popped.is_ok() && flight.status == 0))
     }
 

@@ -228,6 +228,10 @@ impl Disk for Backend {
         }
     }
 
+    fn kick(&mut self) {
+        self.0.disk.lock().kick();
+    }
+
     fn complete(&mut self, _: &GuestRam) -> Option<(u16, bool)> {
         let (tag, success) = self.0.disk.lock().complete()?;
         u16::try_from(tag).ok().map(|tag| (tag, success))

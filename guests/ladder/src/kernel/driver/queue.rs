@@ -18,9 +18,11 @@ const _: () = assert!(SIZE >= 3 * DEPTH);
 bitflags::bitflags! {
     /// Features that we use. Not EVENT_IDX: with it, `VirtQueue::should_notify`
     /// of `virtio-drivers` 0.13 says no for ever once its index has wrapped,
-    /// which is after 65,536 requests.
+    /// which is after 65,536 requests. FLUSH, because QEMU makes each write
+    /// durable at once for drivers that do not know it.
     #[derive(Clone, Copy, Debug)]
     struct Features: u64 {
+        const FLUSH = 1 << 9;
         const VERSION_1 = 1 << 32;
     }
 }
