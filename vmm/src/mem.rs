@@ -144,7 +144,7 @@ impl GuestRam {
         let src = self.host.as_ptr().wrapping_add(to_usize(offset));
         // SAFETY: the range is inside guest RAM, which never overlaps a Rust
         // object; a racing guest can only change which bytes are seen.
-        unsafe { core::ptr::copy_nonoverlapping(src, bytes.as_mut_ptr(), bytes.len()) };
+        unsafe { copy(src, bytes.as_mut_ptr(), bytes.len()) };
         Ok(())
     }
 
@@ -153,7 +153,7 @@ impl GuestRam {
         let offset = self.offset(gpa, bytes.len() as u64).ok_or(OutOfRange)?;
         let dst = self.host.as_ptr().wrapping_add(to_usize(offset));
         // SAFETY: as in `read_bytes`.
-        unsafe { core::ptr::copy_nonoverlapping(bytes.as_ptr(), dst, bytes.len()) };
+        unsafe { copy(bytes.as_ptr(), dst, bytes.len()) };
         self.note_device_write(gpa, bytes.len() as u64);
         Ok(())
     }
@@ -269,6 +269,31 @@ impl GuestRam {
     }
 }
 
+/// Copies `len` bytes. The library's `memcpy` needs five instructions for eight
+/// bytes on this architecture; blocks need half as many. They are volatile, or
+/// the compiler makes a call of `memcpy` of the loop.
+///
+/// # Safety
+/// As of [`core::ptr::copy_nonoverlapping`].
+unsafe fn copy(src: *const u8, dst: *mut u8, len: usize) {
+    const WORDS: usize = 8;
+    const BLOCK: usize = WORDS * size_of::<u64>();
+    let aligned = (src.addr() | dst.addr()).is_multiple_of(align_of::<u64>());
+    let whole = if aligned { len / BLOCK * BLOCK } else { 0 };
+    let mut at = 0;
+    while at < whole {
+        let (from, to) = (src.wrapping_add(at).cast::<u64>(), dst.wrapping_add(at).cast::<u64>());
+        for word in 0..WORDS {
+            // SAFETY: within the range, aligned on both sides.
+            unsafe { to.add(word).write_volatile(from.add(word).read_volatile()) };
+        }
+        at += BLOCK;
+    }
+    let (src, dst) = (src.wrapping_add(whole), dst.wrapping_add(whole));
+    // SAFETY: the caller's promise, for the rest.
+    unsafe { core::ptr::copy_nonoverlapping(src, dst, len - whole) };
+}
+
 macro_rules! word {
     ($load:ident, $store:ident, $int:ty, $atomic:ty) => {
         impl GuestRam {
@@ -315,6 +340,20 @@ mod tests {
         assert_eq!(ram.hpa(BASE, u64::MAX), None);
         assert_eq!(ram.load_line(Gpa(BASE.0 + 0x1ff0)), Ok([0, 0, 0, 0, 0, 0, 0, 7]));
         assert_eq!(ram.load_line(Gpa(BASE.0 + 0x2000)), Err(OutOfRange));
+    }
+
+    #[test]
+    fn copies_are_right_at_every_alignment() {
+        let ram = GuestRam::leaked(BASE, 0x1000);
+        let bytes: Vec<u8> = (0..400u32).map(|n| n.to_le_bytes()[0] ^ 0x5a).collect();
+        for (from, to, len) in [(0, 0, 400), (8, 16, 192), (0, 1, 130), (3, 0, 129), (8, 8, 63)] {
+            ram.write_bytes(BASE, &[0; 0x1000]).unwrap();
+            let part = &bytes[from..][..len.min(400 - from)];
+            ram.write_bytes(Gpa(BASE.0 + to), part).unwrap();
+            let mut back = vec![0xff; part.len() + 1];
+            ram.read_bytes(Gpa(BASE.0 + to), &mut back).unwrap();
+            assert_eq!((&back[..part.len()], back[part.len()]), (part, 0), "{from} {to} {len}");
+        }
     }
 
     #[test]
