@@ -12,6 +12,7 @@ help: ## list what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 	@echo
 	@echo "  cargo xtask run --help    run guests of your own"
+	@echo "  While guests run, Ctrl-] ? lists the keys of the monitor, and Ctrl-A x ends the machine."
 
 qemu: rust ## run the demo guest; ARGS="..." adds options, such as --trace
 	@cargo xtask qemu $(ARGS)

@@ -136,8 +136,16 @@ impl Vm {
     /// # Panics
     /// If the machine has ended.
     pub fn type_line(&mut self, line: &str) {
+        self.type_text(&format!("{line}\n"));
+    }
+
+    /// Types `text`, and no more.
+    ///
+    /// # Panics
+    /// If the machine has ended.
+    pub fn type_text(&mut self, text: &str) {
         let keyboard = self.keyboard.as_mut().expect("the keyboard is open until the end");
-        writeln!(keyboard, "{line}").expect("the machine is running");
+        keyboard.write_all(text.as_bytes()).expect("the machine is running");
         keyboard.flush().expect("the machine is running");
     }
 

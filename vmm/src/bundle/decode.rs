@@ -58,7 +58,10 @@ impl Config {
             return Err(root.bad("there is no guest"));
         }
         let trace = Causes::from_bits_truncate(root.get("trace")?.unwrap_or(0u32));
-        Ok(Self { trace, trace_limit: root.get("trace-limit")?, guests })
+        let escape: Option<u32> = root.get("escape")?;
+        let escape = escape.map(|key| u8::try_from(key).map_err(|_| root.bad("escape: no byte")));
+        let trace_limit = root.get("trace-limit")?;
+        Ok(Self { trace, trace_limit, escape: escape.transpose()?, guests })
     }
 }
 

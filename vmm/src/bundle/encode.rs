@@ -49,6 +49,9 @@ impl Config {
         if let Some(limit) = self.trace_limit {
             set(&mut tree.root, "trace-limit", limit);
         }
+        if let Some(escape) = self.escape {
+            set(&mut tree.root, "escape", u32::from(escape));
+        }
         let mut guests = DeviceTreeNode::new_unchecked("guests");
         for (number, guest) in self.guests.iter().enumerate() {
             guests.add_child(guest_node(number, guest));

@@ -97,6 +97,8 @@ pub struct Config {
     pub trace: Causes,
     /// End the trace after this many lines; `None`: never.
     pub trace_limit: Option<u64>,
+    /// The byte that calls the monitor; `None`: nothing does.
+    pub escape: Option<u8>,
     /// The guests, in the order in which the user named them.
     pub guests: Vec<Guest>,
 }

@@ -36,7 +36,7 @@ fn sample() -> Config {
         rng: RngModel::VirtioMmio,
     };
     let trace = Causes::CSR | Causes::FLOAT;
-    Config { trace, trace_limit: Some(1 << 40), guests: vec![first, second] }
+    Config { trace, trace_limit: Some(1 << 40), escape: Some(5), guests: vec![first, second] }
 }
 
 /// A complete bundle; each payload is filled with its number.

@@ -153,7 +153,7 @@ impl Images {
 /// Builds the machine that `config` describes.
 pub fn build(config: &Config, resources: &mut Resources<'_>) -> Result<Machine, BuildError> {
     let names = config.guests.iter().map(|guest| guest.name.as_str());
-    let console = Arc::new(Console::new(names));
+    let console = Arc::new(Console::new(names, config.escape));
     let mut guests = Vec::new();
     for guest in &config.guests {
         let built = build_guest((guests.len(), &console), guest, resources);

@@ -1,7 +1,8 @@
 //! The terminal that all guests share.
 //!
 //! A single guest has it as it is. Of several, each line of output is marked
-//! with its guest's name, and what is typed goes to the guest in focus.
+//! with its guest's name, and what is typed goes to the guest in focus. The
+//! monitor's own lines are marked, too.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -9,7 +10,11 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 
 use spin::mutex::SpinMutex;
 
-use super::{Host, Machine};
+use super::Host;
+use super::monitor::Keys;
+
+/// What marks the monitor's lines.
+const MONITOR: &str = "[trapeze] ";
 
 /// Who wrote last, and whether that line is still open.
 #[derive(Default)]
@@ -24,15 +29,32 @@ pub struct Console {
     marks: Vec<String>,
     focus: AtomicUsize,
     line: SpinMutex<Line>,
+    /// What typed bytes mean. Only hart 0, which has the real UART's
+    /// interrupt, takes this lock; it is a leaf.
+    pub(super) keys: SpinMutex<Keys>,
 }
 
 impl Console {
-    /// The terminal of guests with these names.
-    pub(super) fn new<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> Self {
+    /// The terminal of guests with these names; `escape` is the key that
+    /// calls the monitor.
+    pub(super) fn new<'a>(
+        names: impl ExactSizeIterator<Item = &'a str>,
+        escape: Option<u8>,
+    ) -> Self {
         let alone = names.len() == 1;
         let marks = names.map(|name| alloc::format!("[{name}] "));
         let marks = if alone { Vec::new() } else { marks.collect() };
-        Self { marks, focus: AtomicUsize::new(0), line: SpinMutex::new(Line::default()) }
+        let (focus, line) = (AtomicUsize::new(0), SpinMutex::default());
+        Self { marks, focus, line, keys: SpinMutex::new(Keys::new(escape)) }
+    }
+
+    /// Number of the guest that gets what is typed.
+    pub(super) fn focus(&self) -> usize {
+        self.focus.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_focus(&self, guest: usize) {
+        self.focus.store(guest, Ordering::Relaxed);
     }
 
     /// Writes what guest `writer` has to say.
@@ -54,10 +76,17 @@ impl Console {
         }
     }
 
-    /// Gives a typed byte to the guest in focus.
-    pub(super) fn input<H: Host>(&self, machine: &Machine, host: &H, byte: u8) {
-        if let Some(guest) = machine.guests.get(self.focus.load(Ordering::Relaxed)) {
-            guest.type_in(host, byte);
+    /// Writes whole lines of the monitor's, all at once.
+    pub(super) fn message<H: Host>(&self, host: &H, text: &str) {
+        let mut line = self.line.lock();
+        // Where a single guest's line ends, nobody keeps.
+        let mut bytes = String::new();
+        if core::mem::take(&mut line.open) || self.marks.is_empty() {
+            bytes.push_str("\r\n");
         }
+        for text in text.lines() {
+            bytes.extend([MONITOR, text, "\r\n"]);
+        }
+        host.write_console(bytes.as_bytes());
     }
 }

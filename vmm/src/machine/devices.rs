@@ -144,7 +144,12 @@ impl Devices {
         }
     }
 
-    fn read(&mut self, region: Region, offset: u64, width: Width) -> Result<u64, AccessFault> {
+    pub(super) fn read(
+        &mut self,
+        region: Region,
+        offset: u64,
+        width: Width,
+    ) -> Result<u64, AccessFault> {
         match region {
             Region::Uart => {
                 let value = self.uart.read(offset, width)?;

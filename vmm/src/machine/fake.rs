@@ -7,6 +7,8 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use spin::mutex::SpinMutex;
+
 use super::short::{Short, short_exception, short_instruction};
 use super::{External, FpRegisters, Host, Machine, Resources, Seat, Trap, build};
 use crate::addr::Hpa;
@@ -65,6 +67,8 @@ pub(super) struct FakeHost {
     fs: u64,
     /// What the real devices have to say.
     pub(super) externals: Vec<External>,
+    /// What the terminal shows.
+    pub(super) shown: SpinMutex<Vec<u8>>,
     /// Called when a root comes into force.
     pub(super) on_root: Box<dyn FnMut() + Send>,
 }
@@ -83,6 +87,7 @@ impl FakeHost {
             fp: FpRegisters::default(),
             fs: 0,
             externals: Vec::new(),
+            shown: SpinMutex::default(),
             on_root: Box::new(|| ()),
         }
     }
@@ -178,7 +183,9 @@ impl Host for FakeHost {
         None
     }
 
-    fn write_console(&self, _: &[u8]) {}
+    fn write_console(&self, bytes: &[u8]) {
+        self.shown.lock().extend_from_slice(bytes);
+    }
 
     fn write_log(&self, _: &str) {}
 
@@ -233,7 +240,7 @@ pub(super) fn machine(cpus: &[u32], boot: Boot, harts: usize) -> &'static Machin
         ..Guest::default()
     };
     let guests = cpus.iter().enumerate().map(guest).collect();
-    let config = Config { guests, ..Config::default() };
+    let config = Config { guests, escape: Some(0x1d), ..Config::default() };
     let mut resources = Resources {
         harts,
         bundle: &[0x73, 0, 0x50, 0x10],

@@ -85,6 +85,8 @@ pub struct Guest {
     loaded: SpinMutex<Option<Entry>>,
     starts_in_machine_mode: AtomicBool,
     power: AtomicU8,
+    /// Its vCPUs stay outside of the guest.
+    paused: AtomicBool,
     status: AtomicU16,
     parked: AtomicUsize,
     booted: AtomicU64,
@@ -112,6 +114,7 @@ impl Guest {
             loaded: SpinMutex::new(Some(parts.entry)),
             starts_in_machine_mode: AtomicBool::new(true),
             power: AtomicU8::new(Power::On as u8),
+            paused: AtomicBool::new(false),
             status: AtomicU16::new(0),
             parked: AtomicUsize::new(0),
             booted: AtomicU64::new(0),
@@ -162,6 +165,7 @@ impl Guest {
         self.links.iter().for_each(Link::reset);
         self.parked.store(0, Ordering::Relaxed);
         self.booted.store(host.time(), Ordering::Relaxed);
+        self.paused.store(false, Ordering::Release);
         self.power.store(Power::On as u8, Ordering::Release);
         let loaded = self.loaded.lock().take();
         // Checked when the machine was built, and the images are read-only.
@@ -196,6 +200,24 @@ impl Guest {
             self.status.store(status, Ordering::Relaxed);
             self.links.iter().for_each(|link| link.notify(host, Attention::STOP));
         }
+    }
+
+    /// Keeps the guest's vCPUs out of it, until [`resume`](Self::resume) or
+    /// a reset. Its clocks go on, and so does what its devices have begun.
+    pub(super) fn pause<H: Host>(&self, host: &H) {
+        self.paused.store(true, Ordering::Release);
+        self.links.iter().for_each(|link| link.notify(host, Attention::LINES));
+    }
+
+    /// Lets a paused guest go on.
+    pub(super) fn resume<H: Host>(&self, host: &H) {
+        self.paused.store(false, Ordering::Release);
+        self.links.iter().for_each(|link| link.notify(host, Attention::LINES));
+    }
+
+    /// Whether its vCPUs stay outside.
+    pub(super) fn is_paused(&self) -> bool {
+        self.paused.load(Ordering::Acquire)
     }
 
     /// A vCPU has left the guest.

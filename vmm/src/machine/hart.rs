@@ -236,7 +236,7 @@ impl<H: Host> Hart<H> {
         seat.look(&mut self.host, attention);
         // Others have their turn between the parts of a backlog.
         let more = attention.contains(Attention::BACKLOG) && seat.link.wants_attention();
-        seat.link.state() == HartState::Started && !more
+        seat.link.state() == HartState::Started && !more && !seat.guest.is_paused()
     }
 
     /// Gives the hart's floating-point registers to this seat, as far as its
@@ -332,7 +332,7 @@ impl<H: Host> Hart<H> {
             match external {
                 External::Console => {
                     while let Some(byte) = self.host.read_console() {
-                        self.machine.console.input(self.machine, &self.host, byte);
+                        self.machine.typed(&self.host, byte);
                     }
                 }
                 External::Stop => {

@@ -37,6 +37,7 @@ mod hart;
 mod hypercall;
 mod link;
 mod lookaside;
+mod monitor;
 mod report;
 mod seat;
 mod short;
@@ -169,7 +170,9 @@ impl Machine {
 
     /// A guest is powered off; ends the machine after the last one.
     fn guest_is_off<H: Host>(&self, host: &H) {
-        if self.running.fetch_sub(1, Ordering::AcqRel) == 1 {
+        if self.running.fetch_sub(1, Ordering::AcqRel) != 1 {
+            self.move_focus(host);
+        } else {
             report::write(self, host);
             let failed = self.guests.iter().map(|guest| guest.exit_status()).find(|s| *s != 0);
             host.exit(failed.unwrap_or(0));

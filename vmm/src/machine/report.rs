@@ -56,6 +56,13 @@ fn rows(stats: &Stats) -> Vec<(String, u64)> {
     named
 }
 
+/// The same on one guest, while it runs.
+pub(super) fn text(guest: &Guest) -> String {
+    let mut text = String::new();
+    let _ = table(&mut text, guest);
+    String::from(text.trim_start())
+}
+
 fn table(out: &mut impl Write, guest: &Guest) -> fmt::Result {
     let stats = guest.stats();
     writeln!(out, "\n{}: {} exits", guest.name, stats.exits())?;

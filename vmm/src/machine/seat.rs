@@ -117,7 +117,8 @@ impl Seat {
 
     /// Whether the vCPU has something to run or to look at.
     pub(super) fn is_runnable(&self) -> bool {
-        self.link.wants_attention() || (self.link.state() == HartState::Started && !self.waiting)
+        let may_run = self.link.state() == HartState::Started && !self.guest.is_paused();
+        self.link.wants_attention() || (may_run && !self.waiting)
     }
 
     /// Puts the virtual hart to its first instruction.

@@ -23,6 +23,7 @@ mod spec;
 pub mod values;
 mod verdict;
 
+use std::io::{IsTerminal, stdin};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -115,6 +116,9 @@ fn start(plan: &Plan) -> Result<u8> {
     }
     let mut command = Command::new(program);
     command.args(command::arguments(plan, memory, &files));
+    if let (Mode::Guest, Some(key), true) = (plan.mode, plan.escape.name(), stdin().is_terminal()) {
+        eprintln!("{key} ? lists the keys of the monitor.");
+    }
     let session = Session::start(command, &console, events)?;
     let (end, seen) = session.run(plan.expect.as_ref(), plan.timeout)?;
     verdict::judge(plan, &end, &seen)

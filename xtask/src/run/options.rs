@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use serde::Deserialize;
 use trapeze_vmm::bundle::{Boot, ConsoleModel, CpuMode, RngModel};
 
-use super::values::{CauseName, DiskOption, NetOption, Size};
+use super::values::{CauseName, DiskOption, EscapeKey, NetOption, Size};
 
 /// What describes one guest.
 #[derive(Args, Deserialize, Clone, Default, Debug)]
@@ -83,6 +83,9 @@ pub struct RunOptions {
     /// Harts of the real machine [default: the vCPUs of the largest guest]
     #[arg(long, value_name = "N")]
     pub harts: Option<u32>,
+    /// Key that calls the monitor: ctrl-e, ctrl-] and so on, or none [default: ctrl-]]
+    #[arg(long, value_name = "KEY")]
+    pub escape: Option<EscapeKey>,
     /// Run the same kernel on bare QEMU, without the VMM
     #[arg(long)]
     pub native: bool,
@@ -202,6 +205,7 @@ impl RunOptions {
             trace_only,
             trace_limit: self.trace_limit.or(file.trace_limit),
             harts: self.harts.or(file.harts),
+            escape: self.escape.or(file.escape),
             native: self.native || file.native,
             guest: file.guest,
         }

@@ -71,6 +71,7 @@ fn config(plan: &Plan) -> Result<Config> {
     Ok(Config {
         trace: plan.trace.as_ref().map_or(Causes::empty(), |trace| trace.causes),
         trace_limit: plan.trace.as_ref().and_then(|trace| trace.limit),
+        escape: plan.escape.0,
         guests: guests.collect::<Result<_>>()?,
     })
 }

@@ -267,6 +267,7 @@ mod tests {
             stats: Some(dir.join("stats")),
             expect: None,
             timeout: None,
+            escape: Default::default(),
             dry_run: false,
         }
     }

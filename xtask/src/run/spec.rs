@@ -9,6 +9,7 @@ use trapeze_vmm::bundle::{Causes, DiskModel, MAX_CPUS, MAX_GUESTS};
 
 use super::guest::{Disk, Guest};
 use super::options::{GuestOptions, RunOptions};
+use super::values::EscapeKey;
 use crate::failure::{Result, mistake};
 use crate::mode::Mode;
 
@@ -34,6 +35,8 @@ pub(super) struct Plan {
     pub(super) expect: Option<Regex>,
     /// The time after which the run has failed.
     pub(super) timeout: Option<Duration>,
+    /// The key that calls the monitor.
+    pub(super) escape: EscapeKey,
     /// Whether only the command line is wanted.
     pub(super) dry_run: bool,
 }
@@ -66,12 +69,15 @@ impl Plan {
             stats: options.stats,
             expect: options.expect.as_deref().map(pattern).transpose()?,
             timeout: options.timeout.map(Duration::from_secs),
+            escape: options.escape.unwrap_or_default(),
             dry_run: options.dry_run,
             guests,
         };
         plan.check()?;
         match mode {
-            Mode::Native => plan.check_native(options.harts.is_some())?,
+            Mode::Native => {
+                plan.check_native(options.harts.is_some() || options.escape.is_some())?;
+            }
             Mode::Guest => plan.check_slots()?,
         }
         Ok(plan)
@@ -118,12 +124,14 @@ impl Plan {
         }
     }
 
-    fn check_native(&self, harts_given: bool) -> Result<()> {
+    fn check_native(&self, vmm_s: bool) -> Result<()> {
         let [guest] = self.guests.as_slice() else {
             return Err(mistake("--native runs one kernel, without the VMM: leave out the others"));
         };
-        if self.has_log_port() || harts_given {
-            return Err(mistake("--stats, --trace and --harts need the VMM: leave out --native"));
+        if self.has_log_port() || vmm_s {
+            return Err(mistake(
+                "--stats, --trace, --harts and --escape need the VMM: leave out --native",
+            ));
         }
         if guest.disks.iter().any(|disk| disk.model == DiskModel::Ata) {
             return Err(mistake("QEMU's virt has no ATA disk: leave out --native, or model=ata"));

@@ -143,6 +143,43 @@ impl FromStr for NetOption {
     }
 }
 
+/// `--escape KEY`: a control character, or none.
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
+#[serde(try_from = "String")]
+pub struct EscapeKey(pub Option<u8>);
+
+impl Default for EscapeKey {
+    /// Control and `]`, as telnet has it: shells leave it alone.
+    fn default() -> Self {
+        Self(Some(b']' & 0x1f))
+    }
+}
+
+impl EscapeKey {
+    /// As people call it.
+    pub fn name(self) -> Option<String> {
+        self.0.map(|key| format!("Ctrl-{}", char::from(key | 0x40)))
+    }
+}
+
+impl FromStr for EscapeKey {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let lower = text.to_ascii_lowercase();
+        if lower == "none" {
+            return Ok(Self(None));
+        }
+        let key = lower.strip_prefix("ctrl-").or_else(|| lower.strip_prefix('^'));
+        match key.unwrap_or_default().as_bytes() {
+            [b'a'] => Err("Ctrl-A is QEMU's".to_owned()),
+            [b'm' | b'j'] => Err("Ctrl-M and Ctrl-J are Enter".to_owned()),
+            [key @ (b'b'..=b'z' | b'\\' | b']' | b'^' | b'_')] => Ok(Self(Some(key & 0x1f))),
+            _ => Err("write a key such as ctrl-], or none".to_owned()),
+        }
+    }
+}
+
 /// One of the causes of `--trace-only`.
 #[derive(Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
 #[serde(try_from = "String")]
@@ -171,7 +208,7 @@ macro_rules! from_string {
         }
     )*};
 }
-from_string!(Size, DiskOption, NetOption, CauseName);
+from_string!(Size, DiskOption, NetOption, EscapeKey, CauseName);
 
 #[cfg(test)]
 mod tests {
@@ -205,6 +242,21 @@ mod tests {
         assert!(full.version == MmioVersion::Legacy && full.ram && full.read_only);
         for text in ["", ",ro", "a,version=3", "a,backend=", "a,rw", "a,ro=1"] {
             assert!(text.parse::<DiskOption>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn escape_keys_are_control_characters() {
+        for (text, key) in [("ctrl-]", 29), ("^E", 5), ("Ctrl-b", 2), ("ctrl-_", 31)] {
+            assert_eq!(text.parse(), Ok(EscapeKey(Some(key))), "{text}");
+        }
+        assert_eq!("none".parse(), Ok(EscapeKey(None)));
+        assert_eq!("ctrl-]".parse(), Ok(EscapeKey::default()));
+        assert_eq!(EscapeKey::default().name().as_deref(), Some("Ctrl-]"));
+        for (text, part) in [("ctrl-a", "QEMU"), ("^M", "Enter"), ("x", "such as"), ("", "such as")]
+        {
+            let problem = text.parse::<EscapeKey>().unwrap_err();
+            assert!(problem.contains(part), "{text}: {problem}");
         }
     }
 

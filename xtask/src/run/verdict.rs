@@ -78,6 +78,7 @@ mod tests {
             stats: None,
             expect: expect.map(|text| regex::bytes::Regex::new(text).unwrap()),
             timeout: Some(std::time::Duration::from_secs(9)),
+            escape: Default::default(),
             dry_run: false,
         }
     }

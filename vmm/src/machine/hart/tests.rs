@@ -3,6 +3,8 @@
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
+use trapeze_protocol::call::{EXTENSION, Function};
+
 use super::*;
 use crate::bundle::Boot;
 use crate::bus::{RAM_BASE, UART};
@@ -300,4 +302,46 @@ fn nobody_runs_on_a_void_root() {
     }
     stop.store(true, Ordering::Relaxed);
     running.join().unwrap();
+}
+
+/// A paused guest does not run, but ends when it is told to, and after a
+/// reset runs again.
+#[test]
+fn a_paused_guest_waits_until_it_may_go_on() {
+    let (machine, board) = (machine(&[1, 1], Boot::Machine, 1), Board::new(1));
+    let ran = Arc::new([const { AtomicU64::new(0) }; 2]);
+    let places = Arc::new(AtomicUsize::new(0));
+    let script = {
+        let (board, ran, places) = (board.clone(), ran.clone(), places.clone());
+        move |context: &mut Context| {
+            board.pass(10);
+            // The `ecall` that gives the hart to the other guest.
+            [context.x[16], context.x[17]] = [Function::Yield as u64, EXTENSION];
+            let first = core::ptr::from_mut(context).addr() == places.load(Ordering::Relaxed);
+            ran[usize::from(!first)].fetch_add(1, Ordering::Relaxed);
+            Trap { cause: 8, value: 0 }
+        }
+    };
+    let (mut hart, mut seats) = hart(machine, &board, 0, script);
+    places.store(core::ptr::from_ref(&seats[0].cpu.ctx).addr(), Ordering::Relaxed);
+    machine.start(&hart.host);
+    let mut rounds = || {
+        ran.iter().for_each(|count| count.store(0, Ordering::Relaxed));
+        (0..6).for_each(|_| hart.round(&mut seats));
+        [0, 1].map(|n| ran[n].load(Ordering::Relaxed) != 0)
+    };
+    let other = FakeHost::new(0, &board, |_| WFI);
+    assert_eq!(rounds(), [true, true]);
+    let guest = &machine.guests[0];
+    guest.pause(&other);
+    assert_eq!(rounds(), [false, true]);
+    guest.links[0].notify(&other, Attention::FENCE);
+    assert_eq!(rounds(), [false, true], "what others ask of it is done, no more");
+    assert!(!guest.links[0].wants_attention());
+    guest.resume(&other);
+    assert_eq!(rounds(), [true, true]);
+    guest.pause(&other);
+    guest.end(&other, Power::Reset, 0);
+    assert_eq!(rounds(), [true, true]);
+    assert!(!guest.is_paused());
 }
