@@ -84,7 +84,7 @@ fn values_that_are_out_of_range() {
 fn what_the_vmm_can_not_do_yet() {
     let scratch = Scratch::new();
     let kernel = scratch.write("kernel", &code::prints("x"));
-    for arguments in [["--net", "user"], ["--net", "switch,model=pv"], ["--cpu", "assisted"]] {
+    for arguments in [["--net", "user"], ["--net", "switch,model=pv"]] {
         let mut command = run(&["--kernel", kernel.to_str().unwrap()]);
         refused(command.args(arguments), 2, "is not supported yet; use ");
     }

@@ -28,10 +28,28 @@ macro_rules! write {
     };
 }
 
+read!(/// Extensions of the hart.
+    extensions, "misa");
 read!(/// Pending interrupts.
     pending, "mip");
 read!(/// Machine status.
     status, "mstatus");
+read!(/// S-mode's trap vector.
+    supervisor_vector, "stvec");
+read!(/// S-mode's scratch register.
+    supervisor_scratch, "sscratch");
+read!(/// Where S-mode's trap came from.
+    supervisor_pc, "sepc");
+read!(/// Why S-mode trapped.
+    supervisor_cause, "scause");
+read!(/// The value of S-mode's trap.
+    supervisor_value, "stval");
+read!(/// The delegated interrupts that S-mode enables.
+    supervisor_enabled, "sie");
+read!(/// Which counters S-mode passes on to U-mode.
+    supervisor_counters, "scounteren");
+read!(/// S-mode's environment configuration.
+    supervisor_configuration, "senvcfg");
 read!(/// Cycle counter.
     cycle, "mcycle");
 read!(/// Retired instructions.
@@ -46,29 +64,49 @@ write!(/// Sets the root of the tables that the guest runs on.
     set_satp, "csrw", "satp");
 write!(/// Sets which counters U-mode may read.
     set_counters, "csrw", "mcounteren");
-write!(/// Lets S-mode pass counters on to U-mode.
+write!(/// Which counters S-mode passes on to U-mode.
     set_supervisor_counters, "csrw", "scounteren");
+write!(/// S-mode's trap vector.
+    set_supervisor_vector, "csrw", "stvec");
+write!(/// S-mode's scratch register.
+    set_supervisor_scratch, "csrw", "sscratch");
+write!(/// Where S-mode's trap came from.
+    set_supervisor_pc, "csrw", "sepc");
+write!(/// Why S-mode trapped.
+    set_supervisor_cause, "csrw", "scause");
+write!(/// The value of S-mode's trap.
+    set_supervisor_value, "csrw", "stval");
+write!(/// S-mode's environment configuration.
+    set_supervisor_configuration, "csrw", "senvcfg");
+write!(/// Pending interrupts of S-mode; those of M-mode are not for writing.
+    set_supervisor_pending, "csrw", "mip");
 write!(/// The trap's scratch register (see `switch`).
     set_scratch, "csrw", "mscratch");
+write!(/// Machine status.
+    set_status, "csrw", "mstatus");
 write!(/// Sets bits of the machine status.
     set_status_bits, "csrs", "mstatus");
 write!(/// Clears bits of the machine status.
     clear_status_bits, "csrc", "mstatus");
-write!(/// Exceptions that S-mode takes itself: none.
+write!(/// Exceptions that S-mode takes itself.
     set_exception_delegation, "csrw", "medeleg");
-write!(/// Interrupts that S-mode takes itself: none.
+write!(/// Interrupts that S-mode takes itself.
     set_interrupt_delegation, "csrw", "mideleg");
 
 /// `mstatus.FS`.
 pub(super) const STATUS_FS: u64 = 3 << 13;
-/// `mstatus.MPP`.
-pub(super) const STATUS_MPP: u64 = 3 << 11;
+/// `misa.H`.
+pub(super) const H: u64 = 1 << 7;
 /// `mip.MSIP` and `mie.MSIE`.
 pub(super) const SOFTWARE: u64 = 1 << 3;
 /// `mip.MTIP` and `mie.MTIE`.
 pub(super) const TIMER: u64 = 1 << 7;
 /// `mip.MEIP` and `mie.MEIE`.
 pub(super) const EXTERNAL: u64 = 1 << 11;
+/// The interrupts that are always enabled while a guest runs.
+pub(super) const MACHINE_INTERRUPTS: u64 = SOFTWARE | TIMER | EXTERNAL;
+/// SSIP, STIP and SEIP.
+pub(super) const SUPERVISOR_INTERRUPTS: u64 = 1 << 1 | 1 << 5 | 1 << 9;
 
 /// Throws away all translations of this hart.
 #[inline(always)]

@@ -1,9 +1,10 @@
 //! The real hart that this code runs on, as `machine` sees it.
 
+use super::supervisor::RealSupervisor;
 use super::{clint, console, csr, fpu, plic, switch, virtio};
 use crate::addr::Hpa;
 use crate::machine::{External, FpRegisters, Host, Seat, Trap};
-use crate::vcpu::Env;
+use crate::vcpu::{Env, Supervisor};
 
 /// `satp.MODE` of Sv39.
 const SV39: u64 = 8 << 60;
@@ -12,24 +13,20 @@ const SV39: u64 = 8 << 60;
 pub(super) struct RealHart {
     id: usize,
     counters: u32,
+    supervisor: RealSupervisor,
 }
 
 impl RealHart {
-    /// Prepares this hart for guests: traps come to `switch`, nothing is
-    /// delegated, and devices and the VMM's image are out of reach.
+    /// Prepares this hart for guests: traps come to `switch`, and devices and
+    /// the VMM's image are out of reach.
     pub(super) fn new(id: usize, image_end: u64) -> Self {
         csr::set_trap_vector(switch::trap_vector());
         csr::set_scratch(0);
-        csr::set_exception_delegation(0);
-        csr::set_interrupt_delegation(0);
         csr::guard_up_to(image_end);
-        csr::clear_status_bits(csr::STATUS_MPP | csr::STATUS_FS);
-        csr::set_supervisor_counters(7);
         csr::set_counters(0);
         clint::set_timer(id, u64::MAX);
         clint::clear_kick(id);
-        csr::set_enabled(csr::SOFTWARE | csr::TIMER | csr::EXTERNAL);
-        Self { id, counters: 0 }
+        Self { id, counters: 0, supervisor: RealSupervisor::new() }
     }
 }
 
@@ -94,6 +91,26 @@ impl Host for RealHart {
         fpu::load(registers);
     }
 
+    #[inline]
+    fn load_supervisor(&mut self, registers: &Supervisor) {
+        self.supervisor.load(registers);
+    }
+
+    #[inline]
+    fn save_supervisor(&mut self) -> Supervisor {
+        self.supervisor.save()
+    }
+
+    #[inline]
+    fn leave_supervisor(&mut self) {
+        self.supervisor.put_out_of_use();
+    }
+
+    #[inline(always)]
+    fn status(&self) -> u64 {
+        csr::status()
+    }
+
     fn set_counters(&mut self, enable: u32) {
         if enable != self.counters {
             self.counters = enable;
@@ -114,6 +131,8 @@ impl Host for RealHart {
     }
 
     fn wait(&mut self) {
+        // What a guest enabled for itself is nothing to wake up for.
+        self.supervisor.put_out_of_use();
         csr::wait();
         // A timer that has served its purpose is parked again.
         if csr::pending() & csr::TIMER != 0 {

@@ -6,6 +6,7 @@
 //! switch   into the guest and out again
 //! csr      names for the CSR accesses that the VMM makes
 //! hart     the Host that `machine` works with, one per hart
+//! supervisor  its S-mode, while a guest's vS runs there
 //! console  the real UART
 //! clint, plic, power, virtio   the other devices of the real machine
 //! fpu      floating-point registers
@@ -26,5 +27,6 @@ mod panic;
 mod plic;
 mod power;
 mod rtc;
+mod supervisor;
 mod switch;
 mod virtio;

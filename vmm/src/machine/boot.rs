@@ -17,7 +17,7 @@ use super::seat::Seat;
 use super::wire::Wire;
 use super::{Host, Machine};
 use crate::addr::{Gpa, to_usize};
-use crate::bundle::{self, Config, Extent};
+use crate::bundle::{self, Config, CpuMode, Extent};
 use crate::bus::{self, Window};
 use crate::dev::plic;
 use crate::disk::Disk;
@@ -60,6 +60,8 @@ pub struct Resources<'a> {
     pub bytes: &'a mut dyn FnMut(u64) -> Option<&'static mut [u8]>,
     /// Finds a real disk by its serial number.
     pub disk: &'a mut dyn FnMut(&str) -> Option<FoundDisk>,
+    /// Whether vS can run in real S-mode: see [`BuildError`].
+    pub assists: bool,
     /// Whether there is a log port.
     pub has_log: bool,
     /// The real time when `time` was zero, in nanoseconds since 1970; `None`
@@ -84,6 +86,7 @@ pub(super) enum Reason {
     Drives,
     NoSeed,
     Slots,
+    Assisted,
     Load(LoadError),
 }
 
@@ -97,6 +100,10 @@ impl fmt::Display for BuildError {
             Reason::Drives => f.write_str("there is room for one disk with model=ata"),
             Reason::NoSeed => f.write_str("the machine has no seed for a random-number device"),
             Reason::Slots => f.write_str("it has more devices than virtio-mmio slots"),
+            Reason::Assisted => f.write_str(
+                "assisted mode needs a hart without the H extension, which gives S-mode ways \
+                 around the shadow tables: use classic mode, or QEMU with -cpu rv64,h=false",
+            ),
             Reason::Load(error) => error.fmt(f),
         }
     }
@@ -170,6 +177,9 @@ fn build_guest(
     config: &bundle::Guest,
     resources: &mut Resources<'_>,
 ) -> Result<Guest, Reason> {
+    if config.cpu_mode == CpuMode::Assisted && !resources.assists {
+        return Err(Reason::Assisted);
+    }
     let image = |extent: Extent, what| extent.of(resources.bundle).ok_or(Reason::Image(what));
     let kernel = image(config.kernel, "kernel")?;
     let initrd = config.initrd.map_or(Ok(&[][..]), |extent| image(extent, "initrd"))?;
@@ -196,7 +206,9 @@ fn build_guest(
     let disks = core::mem::take(&mut fittings.real);
     let devices = Devices::new(cpus, wire, fittings);
     let (name, console) = (config.name.to_string(), console.clone());
-    let parts = Parts { number, name, console, ram, shadow, devices, disks, images, entry, cpus };
+    let mode = config.cpu_mode;
+    let parts =
+        Parts { number, name, console, ram, shadow, devices, disks, images, entry, cpus, mode };
     Ok(Guest::new(parts))
 }
 

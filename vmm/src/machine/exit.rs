@@ -52,7 +52,7 @@ impl<H: Host> Hart<H> {
     pub(super) fn handle(&mut self, n: usize, seat: &mut Seat, trap: Trap) -> Did {
         match trap.cause {
             ILLEGAL => self.illegal(n, seat, trap.value),
-            8 => self.ecall(seat),
+            8 | 9 => self.ecall(seat),
             13 => self.page_fault(n, seat, Gva(trap.value), Access::Load),
             15 => self.page_fault(n, seat, Gva(trap.value), Access::Store),
             12 => self.page_fault(n, seat, Gva(trap.value), Access::Execute),

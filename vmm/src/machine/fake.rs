@@ -16,7 +16,7 @@ use crate::bundle::{self, Backend, Boot, Config, DiskModel, Extent, Guest, MmioV
 use crate::bus::RAM_BASE;
 use crate::disk::{Disk, Request, Submitted};
 use crate::mem::GuestRam;
-use crate::vcpu::{Context, Env, status};
+use crate::vcpu::{Context, Env, Supervisor, status};
 
 /// RAM of each guest.
 pub(super) const RAM: u64 = 2 << 20;
@@ -65,6 +65,9 @@ pub(super) struct FakeHost {
     /// The floating-point registers of the hart.
     pub(super) fp: FpRegisters,
     fs: u64,
+    /// What the guest whose vS runs in S-mode has there; `None` while there is
+    /// none.
+    pub(super) supervisor: Option<Supervisor>,
     /// What the real devices have to say.
     pub(super) externals: Vec<External>,
     /// What the terminal shows.
@@ -86,6 +89,7 @@ impl FakeHost {
             timer: 0,
             fp: FpRegisters::default(),
             fs: 0,
+            supervisor: None,
             externals: Vec::new(),
             shown: SpinMutex::default(),
             on_root: Box::new(|| ()),
@@ -155,6 +159,24 @@ impl Host for FakeHost {
 
     fn load_fp(&mut self, registers: &FpRegisters) {
         self.fp.clone_from(registers);
+    }
+
+    fn load_supervisor(&mut self, registers: &Supervisor) {
+        self.supervisor = Some(*registers);
+        self.fs = registers.status & status::FS;
+    }
+
+    fn save_supervisor(&mut self) -> Supervisor {
+        self.supervisor.expect("a guest runs in S-mode")
+    }
+
+    fn leave_supervisor(&mut self) {
+        self.supervisor = None;
+    }
+
+    fn status(&self) -> u64 {
+        let mode = |s: Supervisor| s.status | (s.mode as u64) << status::MPP_SHIFT;
+        self.supervisor.map_or(0, mode)
     }
 
     fn set_counters(&mut self, _: u32) {}
@@ -247,6 +269,7 @@ pub(super) fn machine(cpus: &[u32], boot: Boot, harts: usize) -> &'static Machin
         ram: &mut |size| Some(GuestRam::leaked(RAM_BASE, size)),
         bytes: &mut |size| Some(Vec::leak(alloc::vec![0; crate::addr::to_usize(size)])),
         disk: &mut |_| Some((0, Box::new(SlowDisk::default()))),
+        assists: true,
         has_log: false,
         epoch: Some(1 << 60),
         seeds: None,

@@ -14,7 +14,7 @@ use super::devices::{Devices, Place};
 use super::link::{Attention, HartState, Link};
 use super::seat::Seat;
 use super::{Host, Machine};
-use crate::bundle::status;
+use crate::bundle::{CpuMode, status};
 use crate::mem::GuestRam;
 use crate::mmu::shadow::Shadow;
 use crate::pv::Raise;
@@ -51,6 +51,7 @@ pub(super) struct Parts {
     /// The images are loaded.
     pub(super) entry: Entry,
     pub(super) cpus: usize,
+    pub(super) mode: CpuMode,
 }
 
 /// One guest.
@@ -65,6 +66,8 @@ pub struct Guest {
     pub ram: GuestRam,
     /// Whether it has more than one vCPU.
     pub(super) smp: bool,
+    /// Whether vS runs in real S-mode.
+    pub(super) assisted: bool,
     pub(super) shadow: SpinMutex<Shadow>,
     /// See `mmu::shadow`, epochs.
     pub(super) epoch: AtomicU64,
@@ -101,6 +104,7 @@ impl Guest {
             console: parts.console,
             ram: parts.ram,
             smp: parts.cpus > 1,
+            assisted: parts.mode == CpuMode::Assisted,
             shadow: SpinMutex::new(parts.shadow),
             epoch: AtomicU64::new(0),
             generation: AtomicU64::new(0),

@@ -6,10 +6,10 @@
 use alloc::vec::Vec;
 
 use super::link::{Attention, HartState};
-use super::seat::Seat;
+use super::seat::{Path, Seat};
 use super::{External, FpRegisters, Host, Machine, Power, Trap};
 use crate::stats::Did;
-use crate::vcpu::{Effects, status};
+use crate::vcpu::{Effects, Mode, status};
 
 #[cfg(test)]
 mod tests;
@@ -132,10 +132,16 @@ impl<H: Host> Hart<H> {
 
     /// Lets a seat run until it waits, stops, or has to make room.
     fn turn(&mut self, n: usize, seat: &mut Seat) {
-        match (seat.guest.smp, self.machine.trace.is_off()) {
-            (false, true) => self.run_seat::<false, false>(n, seat),
-            (true, true) => self.run_seat::<true, false>(n, seat),
-            (_, false) => self.run_seat::<true, true>(n, seat),
+        let traced = !self.machine.trace.is_off();
+        seat.path = match (seat.assisted, traced) {
+            (_, true) => Path::Loop,
+            (false, false) => Path::Classic,
+            (true, false) => Path::Assisted,
+        };
+        match (seat.path, seat.guest.smp) {
+            (Path::Loop, _) => self.run_seat::<true, true>(n, seat),
+            (Path::Classic, false) => self.run_seat::<false, false>(n, seat),
+            (Path::Classic, true) | (Path::Assisted, _) => self.run_seat::<true, false>(n, seat),
         }
     }
 
@@ -145,7 +151,6 @@ impl<H: Host> Hart<H> {
     fn run_seat<const SMP: bool, const TRACED: bool>(&mut self, n: usize, seat: &mut Seat) {
         // A new seat, or a shadow that was emptied meanwhile.
         seat.follow_shadow(&mut self.host);
-        seat.traced = TRACED;
         loop {
             while !seat.claim_entry::<SMP>() {
                 seat.left_guest::<SMP>();
@@ -156,6 +161,10 @@ impl<H: Host> Hart<H> {
             }
             let trap = self.host.enter(seat);
             seat.left_guest::<SMP>();
+            if SMP {
+                // Guests with one vCPU come here, too, if they are assisted.
+                seat.take_back(&mut self.host);
+            }
             if TRACED {
                 self.handle_traced(n, seat, trap);
             } else if trap != Trap::HANDLED && !self.handle_frequent(seat, trap) {
@@ -167,6 +176,7 @@ impl<H: Host> Hart<H> {
     /// Does what is due before the guest runs on; `false` if it must not.
     #[inline(never)]
     fn settle(&mut self, n: usize, seat: &mut Seat) -> bool {
+        seat.take_back(&mut self.host);
         if seat.link.wants_attention() && !self.attend(seat) {
             return false;
         }
@@ -205,7 +215,25 @@ impl<H: Host> Hart<H> {
             self.adopt_counters(seat);
         }
         seat.waiting &= !seat.cpu.wakes();
-        !seat.waiting && self.host.time() < self.others
+        let goes_on = !seat.waiting && self.host.time() < self.others;
+        if seat.assisted || due.contains(Effects::SUPERVISOR) {
+            self.adopt_mode(n, seat, goes_on);
+        }
+        goes_on
+    }
+
+    /// Sees to it that the real hart has the mode, and the registers of vS,
+    /// with which the guest goes on.
+    fn adopt_mode(&mut self, n: usize, seat: &mut Seat, goes_on: bool) {
+        if !goes_on {
+            seat.todo |= Effects::SUPERVISOR;
+        } else if seat.runs_natively() {
+            // It can switch FS on by itself, and must not find another's.
+            self.take_fp(n);
+            seat.hand_over(&mut self.host);
+        } else {
+            self.host.leave_supervisor();
+        }
     }
 
     /// Sees to what others asked of this vCPU; `false` if it is to stop.
@@ -243,7 +271,15 @@ impl<H: Host> Hart<H> {
     /// virtual FS allows.
     pub(super) fn adopt_fp(&mut self, n: usize, seat: &Seat) {
         let fs = seat.cpu.csr.mstatus & status::FS;
-        if fs != 0 && self.fp_owner != Some(n) {
+        if fs != 0 {
+            self.take_fp(n);
+        }
+        self.host.set_fp(fs);
+    }
+
+    /// Makes the floating-point registers in the hart those of seat `n`.
+    fn take_fp(&mut self, n: usize) {
+        if self.fp_owner != Some(n) {
             if let Some(registers) = self.fp_owner.and_then(|owner| self.fp.get_mut(owner)) {
                 self.host.save_fp(registers);
             }
@@ -252,7 +288,6 @@ impl<H: Host> Hart<H> {
             }
             self.fp_owner = Some(n);
         }
-        self.host.set_fp(fs);
     }
 
     /// Whether this seat's floating-point registers are in the hart.
@@ -282,7 +317,10 @@ impl<H: Host> Hart<H> {
 
     fn adopt_counters(&mut self, seat: &Seat) {
         const TIME: u32 = 1 << 1;
-        let mut enable = seat.cpu.native_counters();
+        // vS and vU come and go without us; the real `scounteren` makes the
+        // difference.
+        let mode = if seat.runs_natively() { Mode::Supervisor } else { seat.cpu.mode };
+        let mut enable = seat.cpu.csr.counters.native(mode);
         if seat.clock(&self.host).offset() != 0 {
             enable &= !TIME;
         }

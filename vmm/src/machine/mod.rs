@@ -5,6 +5,7 @@
 //!    │        a hart has *seats*: the vCPUs that it runs in turn
 //!    ├─ seat     one vCPU: virtual hart, shadow root
 //!    ├─ short    frequent exits, handled before the switch is complete
+//!    ├─ assisted guests whose vS runs in real S-mode: what is different
 //!    ├─ exit     what each trap means
 //!    ├─ access   page faults, device registers, emulated loads and stores
 //!    ├─ firmware the SBI's effects
@@ -22,6 +23,7 @@
 //! wrong.
 
 mod access;
+mod assisted;
 mod boot;
 mod clock;
 mod console;
@@ -58,7 +60,7 @@ pub use short::{Short, short_exception, short_instruction};
 
 use crate::addr::Hpa;
 use crate::trace::Filter;
-use crate::vcpu::Env;
+use crate::vcpu::{Env, Supervisor};
 
 /// What ended the guest's turn: `mcause` and `mtval` of the real hart.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -112,6 +114,15 @@ pub trait Host: Env {
     fn flush(&mut self);
     /// Makes this hart's instruction fetches see all earlier stores.
     fn fence_i(&mut self);
+    /// Makes the guest run on in real S-mode or U-mode with these registers:
+    /// assisted mode. The virtual FS in them is in force, too.
+    fn load_supervisor(&mut self, registers: &Supervisor);
+    /// The registers as the guest left them.
+    fn save_supervisor(&mut self) -> Supervisor;
+    /// Makes the guest run in real U-mode alone, with nothing delegated.
+    fn leave_supervisor(&mut self);
+    /// The real `mstatus`: after an exit, whom it came from.
+    fn status(&self) -> u64;
     /// Sets the real `mstatus.FS` to these bits.
     fn set_fp(&mut self, fs: u64);
     /// Stores the floating-point registers.

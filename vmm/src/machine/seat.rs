@@ -17,6 +17,17 @@ use crate::vcpu::{Context, Effects, Env, Mode, Vcpu, status};
 /// or between vS and vU, need not search for them.
 const KNOWN_ROOTS: usize = 8;
 
+/// Which exits of a vCPU the short path may handle.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Path {
+    /// Those of a kernel in real U-mode.
+    Classic,
+    /// None: the loop is to see them all.
+    Loop,
+    /// Those of a guest whose vS runs in real S-mode.
+    Assisted,
+}
+
 /// A vCPU on its hart.
 pub struct Seat {
     pub(super) cpu: Vcpu,
@@ -33,13 +44,18 @@ pub struct Seat {
     pub(super) space: Space,
     pub(super) root: Hpa,
     pmp: Option<u8>,
-    generation: u64,
+    pub(super) generation: u64,
+    /// vS runs in real S-mode.
+    pub(super) assisted: bool,
+    /// The registers of vS are in the real hart, and stale here: see
+    /// `assisted`.
+    pub(super) supervising: bool,
     known: [Option<(Space, Hpa)>; KNOWN_ROOTS],
     /// The guest's epoch when this hart last flushed for it.
     flushed: u64,
     pub(super) known_pages: Lookaside,
-    /// Every exit is to be seen by the loop.
-    pub(super) traced: bool,
+    /// Which exits the short path may handle.
+    pub(super) path: Path,
 }
 
 /// The clocks as the guest sees them.
@@ -95,10 +111,12 @@ impl Seat {
             root: Hpa(0),
             pmp: None,
             generation: u64::MAX,
+            assisted: guest.assisted,
+            supervising: false,
             known: [None; KNOWN_ROOTS],
             flushed: u64::MAX,
             known_pages: Lookaside::EMPTY,
-            traced: false,
+            path: Path::Loop,
         })
     }
 
@@ -202,13 +220,16 @@ impl Seat {
     /// The hart comes from another vCPU: nothing of this one is in it.
     pub(super) fn arrive(&mut self) {
         self.root = Hpa(0);
-        self.todo |= Effects::COUNTERS | Effects::TRANSLATION;
+        self.todo |= Effects::COUNTERS | Effects::TRANSLATION | Effects::SUPERVISOR;
     }
 
     /// The space for instruction fetches of the virtual hart as it is.
     fn fetch_space(&self, pmp: u8) -> Space {
         let cpu = &self.cpu;
         let space = self.space_of(cpu.mode, pmp);
+        if self.runs_natively() {
+            return space.native(cpu.mode == Mode::User).shared();
+        }
         if cpu.data_mode() == cpu.mode { space } else { space.fetch_only() }
     }
 

@@ -4,7 +4,7 @@
 //! Whatever is not plain is left to the loop, which knows everything. What is
 //! done here is done by the same code as there.
 
-use super::seat::Seat;
+use super::seat::{Path, Seat};
 use super::{Host, Trap, access};
 use crate::addr::{Access, Gva};
 use crate::mmu::shadow::Outcome;
@@ -26,16 +26,16 @@ pub enum Short {
 
 /// The hardware's: whoever the guest is, it runs in real U-mode.
 const ECALL: u64 = Cause::EcallFromU as u64;
-const FETCH_PAGE: u64 = Cause::InstructionPage as u64;
-const LOAD_PAGE: u64 = Cause::LoadPage as u64;
-const STORE_PAGE: u64 = Cause::StorePage as u64;
+pub(super) const FETCH_PAGE: u64 = Cause::InstructionPage as u64;
+pub(super) const LOAD_PAGE: u64 = Cause::LoadPage as u64;
+pub(super) const STORE_PAGE: u64 = Cause::StorePage as u64;
 
 /// Performs a CSR access or `sret`, if it is one that needs nothing else. Of
 /// the guest's registers, those that the instruction names are true.
 #[inline(always)]
 pub fn short_instruction<H: Host>(host: &mut H, seat: &mut Seat, value: u64) -> Short {
-    if seat.traced || !seat.trusts_mtval() {
-        return Short::Unhandled;
+    if seat.path != Path::Classic || !seat.trusts_mtval() {
+        return seat.other_instruction(host, value);
     }
     let inst = super::exit::low_word(value);
     let done = seat.cpu.execute_frequent(inst, &seat.clock(host));
@@ -51,8 +51,8 @@ pub fn short_instruction<H: Host>(host: &mut H, seat: &mut Seat, value: u64) -> 
 /// registers need be true.
 #[inline(always)]
 pub fn short_exception<H: Host>(host: &mut H, seat: &mut Seat, trap: Trap) -> Short {
-    if seat.traced {
-        return Short::Unhandled;
+    if seat.path != Path::Classic {
+        return seat.other_exception(host, trap);
     }
     let effects = match trap.cause {
         ECALL => system_call(seat),
@@ -87,10 +87,23 @@ fn data_fault<H: Host>(host: &mut H, seat: &mut Seat, gva: Gva, access: Access) 
     if performed { None } else { page_fault(host, seat, gva, access) }
 }
 
-/// A fault that ends in a shadow entry, or in a page fault of the guest. One
+#[inline]
+fn page_fault<H: Host>(host: &mut H, seat: &mut Seat, gva: Gva, access: Access) -> Option<Effects> {
+    match fill(host, seat, gva, access)? {
+        Ok(()) => Some(Effects::empty()),
+        Err(exception) => Some(seat.cpu.inject(exception)),
+    }
+}
+
+/// A fault that ends in a shadow entry, or in an exception for the guest. One
 /// that ends at a device needs the guest's registers.
 #[inline(never)]
-fn page_fault<H: Host>(host: &mut H, seat: &mut Seat, gva: Gva, access: Access) -> Option<Effects> {
+pub(super) fn fill<H: Host>(
+    host: &mut H,
+    seat: &mut Seat,
+    gva: Gva,
+    access: Access,
+) -> Option<Result<(), Exception>> {
     // This hart counts as in the guest, and who empties the shadow waits,
     // with the lock in hand, until it is not: so no waiting for the lock.
     let shadow = seat.guest.shadow.try_lock()?;
@@ -100,14 +113,14 @@ fn page_fault<H: Host>(host: &mut H, seat: &mut Seat, gva: Gva, access: Access) 
                 seat.flush(host);
             }
             seat.link.stats.count(Did::Fill(gva, target));
-            return Some(Effects::empty());
+            return Some(Ok(()));
         }
         Outcome::PageFault => Exception { cause: access::page_fault(access), tval: gva.0 },
         Outcome::AccessFault => Exception { cause: access::access_fault(access), tval: gva.0 },
         Outcome::Device(_) | Outcome::Full => return None,
     };
     seat.link.stats.count(Did::PageFault(did));
-    Some(seat.cpu.inject(did))
+    Some(Err(did))
 }
 
 /// A change of mode or address space is followed at once, when the new root

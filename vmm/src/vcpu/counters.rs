@@ -101,6 +101,13 @@ impl Counters {
         self.update();
     }
 
+    /// Takes over what a real `scounteren` holds. It may have bits for counters
+    /// that we lack, and is to keep them; `mcounteren` has none of them.
+    pub fn adopt_supervisor_enable(&mut self, value: u64) {
+        self.supervisor = u32::try_from(value).unwrap_or(u32::MAX);
+        self.update();
+    }
+
     /// Writes `mcountinhibit`, the real counters standing as given.
     pub fn set_inhibit(&mut self, value: u64, cycle: u64, instret: u64) {
         self.inhibit = legal(value) & !TM;

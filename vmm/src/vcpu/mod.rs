@@ -11,6 +11,7 @@
 //!   cause    their codes and names            ├─ interrupts  mip, mie, stimecmp
 //!                                             ├─ counters    cycle, instret
 //!                                             └─ pmp         protection
+//!   supervisor  what of all this moves to a real hart that runs vS itself
 //! ```
 //!
 //! The rules are compared with the Sail model of the architecture in `oracle`.
@@ -26,6 +27,7 @@ mod oracle;
 mod pmp;
 pub mod status;
 mod step;
+mod supervisor;
 #[cfg(test)]
 mod testing;
 mod trap;
@@ -37,6 +39,7 @@ pub use counters::{Counter, Counters};
 pub use csr::CsrFile;
 pub use names::{COUNT, CsrId, CsrName};
 pub use pmp::{Permission, Pmp, Rules};
+pub use supervisor::Supervisor;
 
 use crate::addr::Gva;
 
@@ -111,6 +114,10 @@ bitflags! {
         const COUNTERS = 1 << 4;
         /// [`Pmp::rules`] changed. Always with TRANSLATION.
         const PMP = 1 << 5;
+        /// The registers of vS are here, and a real hart that is to run vS
+        /// itself needs them: [`Vcpu::supervisor`]. No instruction has this
+        /// effect; it is for those who took them back.
+        const SUPERVISOR = 1 << 6;
     }
 }
 

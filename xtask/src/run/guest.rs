@@ -152,8 +152,5 @@ fn supported(options: &GuestOptions) -> Result<()> {
     if options.net.is_some_and(|net| net != NetOption::None) {
         return later("--net", "--net none");
     }
-    if options.cpu.is_some_and(|cpu| CpuMode::from(cpu) == CpuMode::Assisted) {
-        return later("--cpu assisted", "--cpu classic");
-    }
     Ok(())
 }

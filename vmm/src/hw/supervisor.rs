@@ -1,0 +1,119 @@
+//! The real S-mode: a guest's vS in it, or nobody's.
+//!
+//! Writes of these CSRs are rarer than reads, and dearer, in QEMU and on many
+//! boards: what the hart holds already is not written again.
+
+use super::csr;
+use crate::vcpu::{Supervisor, status};
+
+/// Real S-mode of one hart.
+pub(super) struct RealSupervisor {
+    /// What the registers hold while no guest runs.
+    holds: Supervisor,
+}
+
+/// `mstatus` while vS and vU run in S-mode and U-mode: `satp`, `sfence.vma`
+/// and `wfi` trap.
+const NATIVE: u64 = status::RESET | status::TVM | status::TW;
+/// What one guest may leave in `mstatus` for another; FS has its own rules.
+const OF_SUPERVISOR: u64 =
+    (status::SSTATUS_WRITABLE & !status::FS) | status::TVM | status::TW | status::TSR | status::MPP;
+
+/// Writes those registers that change.
+macro_rules! update {
+    ($holds:expr, $wanted:expr, $($field:ident $write:ident),+ $(,)?) => {
+        $(if $holds.$field != $wanted.$field {
+            csr::$write($wanted.$field);
+        })+
+    };
+}
+
+impl RealSupervisor {
+    /// Puts S-mode out of use, whatever the machine left there. `senvcfg` is
+    /// left alone: harts that run classic guests only need not have it.
+    pub(super) fn new() -> Self {
+        let holds = Supervisor::NONE;
+        csr::set_exception_delegation(holds.exceptions);
+        csr::set_interrupt_delegation(holds.interrupts);
+        csr::set_supervisor_vector(holds.stvec);
+        csr::set_supervisor_scratch(holds.sscratch);
+        csr::set_supervisor_pc(holds.sepc);
+        csr::set_supervisor_cause(holds.scause);
+        csr::set_supervisor_value(holds.stval);
+        csr::set_supervisor_counters(holds.scounteren);
+        csr::set_supervisor_pending(holds.sip);
+        csr::set_enabled(csr::MACHINE_INTERRUPTS | holds.sie);
+        csr::clear_status_bits(OF_SUPERVISOR | csr::STATUS_FS);
+        Self { holds }
+    }
+
+    /// The registers as they are; with what S-mode cannot change.
+    #[inline(always)]
+    fn read(known: Supervisor) -> Supervisor {
+        let status = csr::status();
+        Supervisor {
+            mode: status::mpp(status),
+            status,
+            stvec: csr::supervisor_vector(),
+            sscratch: csr::supervisor_scratch(),
+            sepc: csr::supervisor_pc(),
+            scause: csr::supervisor_cause(),
+            stval: csr::supervisor_value(),
+            sie: csr::supervisor_enabled(),
+            sip: csr::pending() & csr::SUPERVISOR_INTERRUPTS,
+            scounteren: csr::supervisor_counters(),
+            senvcfg: csr::supervisor_configuration(),
+            ..known
+        }
+    }
+
+    /// The guest goes on in S-mode or U-mode with these registers.
+    #[inline(always)]
+    pub(super) fn load(&mut self, wanted: &Supervisor) {
+        let holds = &self.holds;
+        update!(
+            holds, wanted,
+            exceptions set_exception_delegation,
+            interrupts set_interrupt_delegation,
+            stvec set_supervisor_vector,
+            sscratch set_supervisor_scratch,
+            sepc set_supervisor_pc,
+            scause set_supervisor_cause,
+            stval set_supervisor_value,
+            scounteren set_supervisor_counters,
+            senvcfg set_supervisor_configuration,
+            sip set_supervisor_pending,
+        );
+        if holds.sie != wanted.sie {
+            csr::set_enabled(csr::MACHINE_INTERRUPTS | wanted.sie);
+        }
+        csr::set_status(NATIVE | wanted.status | (wanted.mode as u64) << status::MPP_SHIFT);
+        self.holds = *wanted;
+    }
+
+    /// The registers as the guest left them.
+    #[inline(always)]
+    pub(super) fn save(&mut self) -> Supervisor {
+        self.holds = Self::read(self.holds);
+        self.holds
+    }
+
+    /// The next guest runs in U-mode alone, or none does.
+    #[inline(always)]
+    pub(super) fn put_out_of_use(&mut self) {
+        const NONE: Supervisor = Supervisor::NONE;
+        update!(
+            self.holds, NONE,
+            exceptions set_exception_delegation,
+            interrupts set_interrupt_delegation,
+            sip set_supervisor_pending,
+            scounteren set_supervisor_counters,
+        );
+        if self.holds.sie != 0 {
+            csr::set_enabled(csr::MACHINE_INTERRUPTS);
+        }
+        csr::clear_status_bits(OF_SUPERVISOR);
+        let Supervisor { exceptions, interrupts, sip, scounteren, sie, .. } = NONE;
+        self.holds = Supervisor { exceptions, interrupts, sip, scounteren, sie, ..self.holds };
+    }
+}

@@ -1,0 +1,173 @@
+//! Guests whose vS runs in real S-mode, and vU in real U-mode: assisted mode.
+//!
+//! Nearly all that a kernel does to the registers of vS needs no exit then.
+//! What does: `satp`, `sfence.vma` and `wfi`, which trap by `mstatus.TVM` and
+//! TW; page faults, since the shadow tables must see them; calls; and all
+//! that concerns vM, which runs in real U-mode as ever.
+//!
+//! Invariant **at-home**: the registers of vS are in the real hart, and stale
+//! in the virtual one (`Seat::supervising`), only from `hand_over` on the way
+//! into the guest until `take_back` after the exit. So everybody else finds
+//! them where classic mode has them. The short path takes them back when it
+//! needs them.
+
+use super::exit::low_word;
+use super::seat::{Path, Seat};
+use super::short::{self, FETCH_PAGE, LOAD_PAGE, STORE_PAGE, Short};
+use super::{Host, Trap};
+use crate::addr::{Access, Gva};
+use crate::mmu::space::View;
+use crate::stats::Did;
+use crate::vcpu::{CsrId, Effects, Exception, Mode, Step, status};
+
+impl Seat {
+    /// Whether the virtual hart is in a mode that the real one has, too.
+    #[inline(always)]
+    pub(super) fn runs_natively(&self) -> bool {
+        self.assisted && self.cpu.mode != Mode::Machine
+    }
+
+    /// Puts the registers of vS into the real hart.
+    #[inline]
+    pub(super) fn hand_over<H: Host>(&mut self, host: &mut H) {
+        host.load_supervisor(&self.cpu.supervisor());
+        self.supervising = true;
+    }
+
+    /// Takes them out again, if they are there.
+    #[inline(always)]
+    pub(super) fn take_back<H: Host>(&mut self, host: &mut H) {
+        if self.supervising {
+            self.supervising = false;
+            self.cpu.set_supervisor(&host.save_supervisor());
+            let moved = self.look_as(self.cpu.mode, self.cpu.csr.mstatus);
+            self.todo |= Effects::SUPERVISOR | moved;
+        }
+    }
+
+    /// Notes who looks at memory: it may be in another mode than when it was
+    /// entered. Without translation, vS and vU have a root each.
+    fn look_as(&mut self, mode: Mode, status: u64) -> Effects {
+        let (user, view) = (mode == Mode::User, &mut self.space.view);
+        let moved = view.contains(View::BARE) && view.contains(View::USER) != user;
+        view.set(View::USER, user);
+        if !view.contains(View::BARE) {
+            view.set(View::SUM, !user && status & status::SUM != 0);
+            view.set(View::MXR, status & status::MXR != 0);
+        }
+        if moved { Effects::TRANSLATION } else { Effects::empty() }
+    }
+
+    /// The short path of guests that are not classic, for an instruction.
+    #[inline(never)]
+    pub(super) fn other_instruction<H: Host>(&mut self, host: &mut H, value: u64) -> Short {
+        if self.path != Path::Assisted || !self.supervising {
+            return Short::Unhandled;
+        }
+        self.cpu.mode = status::mpp(host.status());
+        let inst = low_word(value);
+        if is_fence(inst) {
+            return self.short_fence(host, inst);
+        }
+        if !is_satp(inst) {
+            return Short::Unhandled;
+        }
+        let Step::Done(effects) = self.cpu.execute(inst, &self.clock(host)) else {
+            return Short::Unhandled;
+        };
+        self.link.stats.count_csr(CsrId::Satp);
+        if effects.is_empty() || self.translate_known(host) {
+            return Short::Resume;
+        }
+        self.todo |= effects;
+        Short::Settle
+    }
+
+    /// `sfence.vma`, unless somebody else has the lock (see `short`), or there
+    /// is too much to do.
+    fn short_fence<H: Host>(&mut self, host: &mut H, inst: u32) -> Short {
+        let peers = self.peers();
+        let Some(mut shadow) = self.guest.shadow.try_lock() else { return Short::Unhandled };
+        if shadow.generation() != self.generation || !shadow.fence(&self.guest.ram, peers) {
+            return Short::Unhandled;
+        }
+        drop(shadow);
+        let Step::Fence(_) = self.cpu.execute(inst, &self.clock(host)) else {
+            return Short::Unhandled;
+        };
+        self.flush(host);
+        self.link.stats.count(Did::Fence);
+        Short::Resume
+    }
+
+    /// The short path of guests that are not classic, for other exceptions.
+    #[inline(never)]
+    pub(super) fn other_exception<H: Host>(&mut self, host: &mut H, trap: Trap) -> Short {
+        if self.path != Path::Assisted || !self.supervising {
+            return Short::Unhandled;
+        }
+        match trap.cause {
+            LOAD_PAGE => self.native_fault(host, Gva(trap.value), Access::Load),
+            STORE_PAGE => self.native_fault(host, Gva(trap.value), Access::Store),
+            FETCH_PAGE => self.native_fault(host, Gva(trap.value), Access::Execute),
+            _ => Short::Unhandled,
+        }
+    }
+
+    fn native_fault<H: Host>(&mut self, host: &mut H, gva: Gva, access: Access) -> Short {
+        if self.known_pages.device(self.root, gva, access).is_some() {
+            return Short::Unhandled;
+        }
+        let status = host.status();
+        let moved = self.look_as(status::mpp(status), status);
+        if !moved.is_empty() {
+            self.todo |= moved;
+            return Short::Settle;
+        }
+        match short::fill(host, self, gva, access) {
+            None => Short::Unhandled,
+            Some(Ok(())) => Short::Resume,
+            Some(Err(exception)) => self.reflect(host, exception),
+        }
+    }
+
+    /// Gives the guest an exception.
+    fn reflect<H: Host>(&mut self, host: &mut H, exception: Exception) -> Short {
+        self.take_back(host);
+        self.todo |= self.cpu.inject(exception);
+        if self.cpu.mode != Mode::Supervisor || self.space.is_bare() {
+            return Short::Settle;
+        }
+        // Mode and counters are the real hart's business.
+        self.todo = Effects::empty();
+        self.hand_over(host);
+        Short::Resume
+    }
+}
+
+/// Whether `inst` is a CSR instruction on `satp`.
+const fn is_satp(inst: u32) -> bool {
+    inst & 0xfff0_007f == 0x1800_0073 && inst & 0x3000 != 0
+}
+
+/// Whether `inst` is an `sfence.vma`.
+const fn is_fence(inst: u32) -> bool {
+    inst & 0xfe00_7fff == 0x1200_0073
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn instructions_are_told_apart() {
+        // csrw satp, a1; csrr a0, satp; csrwi satp, 0
+        assert!([0x1805_9073, 0x1800_2573, 0x1800_5073].into_iter().all(is_satp));
+        // csrw stval, a1; hfence.gvma's neighbour with funct3 0; csrw hgatp, a1
+        assert!(![0x1435_9073, 0x1800_0073, 0x6805_9073].into_iter().any(is_satp));
+        // sfence.vma; sfence.vma a0, a1
+        assert!([0x1200_0073, 0x12b5_0073].into_iter().all(is_fence));
+        // sinval.vma; sfence.w.inval
+        assert!(![0x1600_0073, 0x1800_0073].into_iter().any(is_fence));
+    }
+}
