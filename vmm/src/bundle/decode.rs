@@ -12,9 +12,10 @@ use dtoolkit::fdt::{Fdt, FdtNode};
 use dtoolkit::{FromPropertyValue, Node, Property};
 
 use super::{
-    ALIGN, Backend, COMPATIBLE, Causes, Config, Disk, DiskModel, Extent, Guest, MAX_CPUS,
-    MAX_DISKS, MAX_GUESTS, MEMORY_UNIT, MmioVersion, Word,
+    ALIGN, Backend, Base, COMPATIBLE, Causes, Config, Disk, DiskModel, Extent, Guest, MAX_CPUS,
+    MAX_DISKS, MAX_GUESTS, MAX_IMAGES, MAX_ROOM, MEMORY_UNIT, MmioVersion, Word,
 };
+use crate::addr::to_usize;
 
 /// Why a bundle was refused: which node, and what is wrong there.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -50,6 +51,7 @@ impl Config {
         if root.text("compatible")? != COMPATIBLE {
             return Err(root.bad(format!("compatible: must be {COMPATIBLE:?}")));
         }
+        let images = root.each("image", MAX_IMAGES, Reader::image)?;
         let guests = match tree.root().child("guests") {
             Some(node) => root.at(node).each("guest", MAX_GUESTS, Reader::guest)?,
             None => Vec::new(),
@@ -57,11 +59,12 @@ impl Config {
         if guests.is_empty() {
             return Err(root.bad("there is no guest"));
         }
+        root.check_disks(&guests, images.len())?;
         let trace = Causes::from_bits_truncate(root.get("trace")?.unwrap_or(0u32));
         let escape: Option<u32> = root.get("escape")?;
         let escape = escape.map(|key| u8::try_from(key).map_err(|_| root.bad("escape: no byte")));
         let trace_limit = root.get("trace-limit")?;
-        Ok(Self { trace, trace_limit, escape: escape.transpose()?, guests })
+        Ok(Self { trace, trace_limit, escape: escape.transpose()?, images, guests })
     }
 }
 
@@ -166,9 +169,48 @@ impl<'a> Reader<'a> {
         let backend = match self.text("backend")? {
             "qemu" => Backend::Qemu { serial: self.text("serial")?.to_string() },
             "ram" => Backend::Ram(self.extent("image")?.ok_or_else(|| self.bad("image: missing"))?),
+            "overlay" => Backend::Overlay { base: self.base()?, room: self.need("room")? },
             other => return Err(self.bad(format!("backend: unknown value {other:?}"))),
         };
         Ok(Disk { model, backend, read_only: self.node.property("read-only").is_some() })
+    }
+
+    fn image(&self) -> Result<Extent, Error> {
+        self.extent("data")?.ok_or_else(|| self.bad("data: missing"))
+    }
+
+    fn base(&self) -> Result<Base, Error> {
+        match self.get("image-number")? {
+            Some(number) => Ok(Base::Image(number)),
+            None => Ok(Base::Qemu { serial: self.text("serial")?.to_string() }),
+        }
+    }
+
+    /// What disks have in common: a real one belongs to one of them, an image
+    /// exists, and the overlays of a guest are not too large together.
+    fn check_disks(&self, guests: &[Guest], images: usize) -> Result<(), Error> {
+        let mut serials: Vec<&str> = Vec::new();
+        for guest in guests {
+            let mut room = 0u64;
+            for disk in &guest.disks {
+                if let Some(serial) = disk.serial() {
+                    if serials.contains(&serial) {
+                        let problem = format!("two disks have the serial number {serial:?}");
+                        return Err(self.bad(problem));
+                    }
+                    serials.push(serial);
+                }
+                let Backend::Overlay { base, room: more } = &disk.backend else { continue };
+                room = room.saturating_add(*more);
+                if matches!(base, Base::Image(n) if to_usize((*n).into()) >= images) {
+                    return Err(self.bad(format!("{}: its image is not there", guest.name)));
+                }
+            }
+            if room > MAX_ROOM {
+                return Err(self.bad(format!("{}: its overlays exceed 512 MiB", guest.name)));
+            }
+        }
+        Ok(())
     }
 
     fn mmio_version(&self) -> Result<MmioVersion, Error> {

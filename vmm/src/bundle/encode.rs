@@ -8,7 +8,8 @@ use dtoolkit::ToPropertyValue;
 use dtoolkit::model::{DeviceTree, DeviceTreeNode, DeviceTreeProperty};
 
 use super::{
-    ALIGN, Backend, COMPATIBLE, Config, Disk, DiskModel, Extent, Guest, MmioVersion, PAGE, Word,
+    ALIGN, Backend, Base, COMPATIBLE, Config, Disk, DiskModel, Extent, Guest, MmioVersion, PAGE,
+    Word,
 };
 
 impl Config {
@@ -27,7 +28,8 @@ impl Config {
     }
 
     /// All payloads, in the order in which they follow the header: per guest
-    /// the kernel, the initial RAM disk, the images of its disks.
+    /// the kernel, the initial RAM disk, the images of its disks; then those
+    /// that overlays share.
     pub fn extents_mut(&mut self) -> Vec<&mut Extent> {
         let mut all = Vec::new();
         for guest in &mut self.guests {
@@ -35,9 +37,10 @@ impl Config {
             all.extend(guest.initrd.as_mut());
             all.extend(guest.disks.iter_mut().filter_map(|disk| match &mut disk.backend {
                 Backend::Ram(image) => Some(image),
-                Backend::Qemu { .. } => None,
+                Backend::Qemu { .. } | Backend::Overlay { .. } => None,
             }));
         }
+        all.extend(&mut self.images);
         all
     }
 
@@ -51,6 +54,11 @@ impl Config {
         }
         if let Some(escape) = self.escape {
             set(&mut tree.root, "escape", u32::from(escape));
+        }
+        for (number, image) in self.images.iter().enumerate() {
+            let mut node = DeviceTreeNode::new_unchecked(format!("image@{number:x}"));
+            set_extent(&mut node, "data", *image);
+            tree.root.add_child(node);
         }
         let mut guests = DeviceTreeNode::new_unchecked("guests");
         for (number, guest) in self.guests.iter().enumerate() {
@@ -102,6 +110,14 @@ fn disk_node(number: usize, disk: &Disk) -> DeviceTreeNode {
         Backend::Ram(image) => {
             set(&mut node, "backend", "ram");
             set_extent(&mut node, "image", *image);
+        }
+        Backend::Overlay { base, room } => {
+            set(&mut node, "backend", "overlay");
+            set(&mut node, "room", *room);
+            match base {
+                Base::Image(number) => set(&mut node, "image-number", *number),
+                Base::Qemu { serial } => set(&mut node, "serial", serial.as_str()),
+            }
         }
     }
     if disk.read_only {

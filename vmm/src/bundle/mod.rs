@@ -28,6 +28,11 @@ pub const MEMORY_UNIT: u64 = 2 << 20;
 pub const MAX_CPUS: u32 = 8;
 /// Guests per machine.
 pub const MAX_GUESTS: usize = 8;
+/// Images that overlays share.
+pub const MAX_IMAGES: usize = 64;
+/// Room for what one guest writes to its overlays, together: the VMM keeps a
+/// book of it on its heap.
+pub const MAX_ROOM: u64 = 512 << 20;
 /// Disks per guest: one per virtio-mmio slot of the machine we present.
 pub const MAX_DISKS: usize = 8;
 
@@ -99,6 +104,8 @@ pub struct Config {
     pub trace_limit: Option<u64>,
     /// The byte that calls the monitor; `None`: nothing does.
     pub escape: Option<u8>,
+    /// Images that overlays refer to by number.
+    pub images: Vec<Extent>,
     /// The guests, in the order in which the user named them.
     pub guests: Vec<Guest>,
 }
@@ -192,6 +199,37 @@ pub enum Backend {
     },
     /// RAM that starts as a copy of this part of the bundle.
     Ram(Extent),
+    /// What the guest writes is kept in RAM, over a base that stays as it is.
+    Overlay {
+        /// The base.
+        base: Base,
+        /// Bytes that there is room for.
+        room: u64,
+    },
+}
+
+/// What lies below an overlay.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Base {
+    /// The image of that number, which other overlays may share.
+    Image(u32),
+    /// A virtio-blk device of the real machine, as in [`Backend::Qemu`].
+    Qemu {
+        /// Its serial number.
+        serial: String,
+    },
+}
+
+impl Disk {
+    /// The serial number of the real disk that it needs.
+    pub fn serial(&self) -> Option<&str> {
+        match &self.backend {
+            Backend::Qemu { serial } | Backend::Overlay { base: Base::Qemu { serial }, .. } => {
+                Some(serial)
+            }
+            Backend::Ram(_) | Backend::Overlay { base: Base::Image(_), .. } => None,
+        }
+    }
 }
 
 /// How the supervisor and user modes of a guest are run.

@@ -31,12 +31,24 @@ fn sample() -> Config {
         bootargs: "console=hvc0 \"x\"".into(),
         kernel: Extent::unplaced(1),
         initrd: Some(Extent::unplaced(0)),
-        disks: Vec::new(),
+        disks: vec![overlay(Base::Image(1)), overlay(Base::Qemu { serial: "g1d1".into() })],
         console: ConsoleModel::VirtioMmio,
         rng: RngModel::VirtioMmio,
     };
+    let images = vec![Extent::unplaced(1), Extent::unplaced(8192)];
     let trace = Causes::CSR | Causes::FLOAT;
-    Config { trace, trace_limit: Some(1 << 40), escape: Some(5), guests: vec![first, second] }
+    Config {
+        trace,
+        trace_limit: Some(1 << 40),
+        escape: Some(5),
+        images,
+        guests: vec![first, second],
+    }
+}
+
+fn overlay(base: Base) -> Disk {
+    let backend = Backend::Overlay { base, room: 1 << 20 };
+    Disk { model: DiskModel::Pv, backend, read_only: false }
 }
 
 /// A complete bundle; each payload is filled with its number.
@@ -88,6 +100,21 @@ fn refusals_name_the_node_and_the_property() {
         problem(|c| c.guests[1].memory += 4096),
         "bundle: guest@1: memory: must be a multiple of 2 MiB"
     );
+    assert_eq!(
+        problem(|c| c.guests[1].disks.push(overlay(Base::Qemu { serial: "g0d1".into() }))),
+        "bundle: /: two disks have the serial number \"g0d1\""
+    );
+    assert_eq!(problem(|c| c.images.truncate(1)), "bundle: /: linux: its image is not there");
+    let room = |c: &mut Config| c.guests[1].disks = vec![overlay(Base::Image(0)); 8];
+    let large = |disk: &mut Disk| match &mut disk.backend {
+        Backend::Overlay { room, .. } => *room = 65 << 20,
+        _ => unreachable!(),
+    };
+    let too_large = |c: &mut Config| {
+        room(c);
+        c.guests[1].disks.iter_mut().for_each(large);
+    };
+    assert_eq!(problem(too_large), "bundle: /: linux: its overlays exceed 512 MiB");
     let many = |c: &mut Config| c.guests = vec![c.guests[1].clone(); MAX_GUESTS + 1];
     assert_eq!(problem(many), "bundle: guests: more than 8 nodes guest");
 }
@@ -98,7 +125,7 @@ fn truncated_bundles_are_refused() {
     let bytes = bundle(&mut config);
     let short = &bytes[..bytes.len() - 4096];
     let error = Config::parse(short).unwrap_err().to_string();
-    assert_eq!(error, "bundle: guest@1: kernel: not inside the bundle, at a page boundary");
+    assert_eq!(error, "bundle: image@1: data: not inside the bundle, at a page boundary");
     assert_eq!(Config::parse(&[]).unwrap_err().to_string(), "bundle: header: shorter than it says");
 }
 

@@ -163,7 +163,7 @@ pub fn build(config: &Config, resources: &mut Resources<'_>) -> Result<Machine, 
     let console = Arc::new(Console::new(names, config.escape));
     let mut guests = Vec::new();
     for guest in &config.guests {
-        let built = build_guest((guests.len(), &console), guest, resources);
+        let built = build_guest((guests.len(), &console), (guest, &config.images), resources);
         let name = || guest.name.clone();
         guests.push(built.map_err(|reason| BuildError { guest: name(), reason })?);
     }
@@ -174,7 +174,7 @@ pub fn build(config: &Config, resources: &mut Resources<'_>) -> Result<Machine, 
 
 fn build_guest(
     (number, console): (usize, &Arc<Console>),
-    config: &bundle::Guest,
+    (config, images): (&bundle::Guest, &[Extent]),
     resources: &mut Resources<'_>,
 ) -> Result<Guest, Reason> {
     if config.cpu_mode == CpuMode::Assisted && !resources.assists {
@@ -188,7 +188,7 @@ fn build_guest(
     let cpus = to_usize(config.cpus.into());
     let shadow = Shadow::new(&ram, SHADOW_QUOTA, cpus > 1).ok_or_else(no_memory)?;
     let wire = Wire::new();
-    let mut fittings = Fittings::new(config, &wire, resources)?;
+    let mut fittings = Fittings::new((config, images), &wire, resources)?;
     let images = Images {
         kernel,
         initrd,

@@ -8,10 +8,10 @@ use super::clock::WallClock;
 use super::devices::{Place, Slots};
 use super::drive::Drive;
 use super::wire::Wire;
-use crate::addr::PAGE_SIZE;
-use crate::bundle::{self, Backend, ConsoleModel, DiskModel, MmioVersion, RngModel};
+use crate::addr::{PAGE_SIZE, to_usize};
+use crate::bundle::{self, Backend, Base, ConsoleModel, DiskModel, Extent, MmioVersion, RngModel};
 use crate::dev::ata;
-use crate::disk::{Disk, RamDisk};
+use crate::disk::{Disk, Image, Overlay, RamDisk, SERIAL};
 use crate::pv::Pv;
 use crate::virtio::AnyDevice;
 use crate::virtio::blk::Blk;
@@ -35,16 +35,16 @@ pub(super) struct Fittings {
 }
 
 impl Fittings {
-    /// What `config` asks for; consoles are at the end of `wire`.
+    /// What `config` asks for; overlays share `images`, and consoles are at the end of `wire`.
     pub(super) fn new(
-        config: &bundle::Guest,
+        (config, images): (&bundle::Guest, &[Extent]),
         wire: &Wire,
         resources: &mut Resources<'_>,
     ) -> Result<Self, Reason> {
         let clock = resources.epoch.map(WallClock::new);
         let mut fittings = Self { clock, ..Self::default() };
         for (number, disk) in (0u8..).zip(&config.disks) {
-            fittings.add_disk(number, disk, resources)?;
+            fittings.add_disk(number, (disk, images), resources)?;
         }
         fittings.add_consoles(config, wire)?;
         fittings.add_entropy(config, resources)?;
@@ -62,10 +62,10 @@ impl Fittings {
     fn add_disk(
         &mut self,
         number: u8,
-        disk: &bundle::Disk,
+        (disk, images): (&bundle::Disk, &[Extent]),
         resources: &mut Resources<'_>,
     ) -> Result<(), Reason> {
-        let (index, storage) = build_storage(disk, resources)?;
+        let (index, storage) = build_storage(disk, images, resources)?;
         let place = match disk.model {
             DiskModel::VirtioMmio(version) => {
                 let slot = self.slots.get_mut(usize::from(number)).ok_or(Reason::Slots)?;
@@ -131,23 +131,58 @@ fn interface(version: MmioVersion) -> Version {
 }
 
 /// What holds the sectors of a disk, and its number if it is a real one.
+type Storage = (Option<usize>, Box<dyn Disk>);
+
 fn build_storage(
     disk: &bundle::Disk,
+    images: &[Extent],
     resources: &mut Resources<'_>,
-) -> Result<(Option<usize>, Box<dyn Disk>), Reason> {
+) -> Result<Storage, Reason> {
     match &disk.backend {
-        Backend::Qemu { serial } => {
-            let missing = || Reason::NoDisk(serial.clone());
-            let (index, storage) = (resources.disk)(serial).ok_or_else(missing)?;
-            Ok((Some(index), storage))
-        }
+        Backend::Qemu { serial } => real_disk(serial, resources),
         Backend::Ram(image) => {
             let bytes = image.of(resources.bundle).ok_or(Reason::Image("disk image"))?;
-            let size = bytes.len() as u64;
-            let copy = (resources.bytes)(size).ok_or(Reason::Memory(size))?;
+            let copy = memory(bytes.len() as u64, resources)?;
             copy.copy_from_slice(bytes);
-            let serial = *b"ram\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
-            Ok((None, Box::new(RamDisk::new(copy, serial, disk.read_only))))
+            Ok((None, Box::new(RamDisk::new(copy, serial(b"ram"), disk.read_only))))
+        }
+        Backend::Overlay { base, room } => {
+            let (index, base) = match base {
+                Base::Image(number) => (None, shared_image(*number, images, resources)?),
+                Base::Qemu { serial } => real_disk(serial, resources)?,
+            };
+            if disk.read_only {
+                return Ok((index, base));
+            }
+            let overlay = Overlay::new(base, memory(*room, resources)?, serial(b"overlay"));
+            Ok((index, Box::new(overlay)))
         }
     }
+}
+
+fn real_disk(serial: &str, resources: &mut Resources<'_>) -> Result<Storage, Reason> {
+    let found = (resources.disk)(serial).ok_or_else(|| Reason::NoDisk(serial.into()))?;
+    Ok((Some(found.0), found.1))
+}
+
+/// An image that is read where it lies in the bundle.
+fn shared_image(
+    number: u32,
+    images: &[Extent],
+    resources: &Resources<'_>,
+) -> Result<Box<dyn Disk>, Reason> {
+    let image = images.get(to_usize(number.into())).and_then(|image| image.of(resources.bundle));
+    let bytes = image.ok_or(Reason::Image("disk image"))?;
+    Ok(Box::new(Image::new(bytes, serial(b"image"))))
+}
+
+fn memory(size: u64, resources: &mut Resources<'_>) -> Result<&'static mut [u8], Reason> {
+    (resources.bytes)(size).ok_or(Reason::Memory(size))
+}
+
+/// A serial number, padded with zeroes.
+fn serial(text: &[u8]) -> [u8; SERIAL] {
+    let mut bytes = [0; SERIAL];
+    bytes.iter_mut().zip(text).for_each(|(to, byte)| *to = *byte);
+    bytes
 }

@@ -7,6 +7,7 @@ use trapeze_vmm::bundle::{DiskModel, MmioVersion};
 use super::guest::Guest;
 use super::image::Start;
 use super::spec::Plan;
+use super::values::Storage;
 use crate::mode::Mode;
 
 /// Files that a run needs besides those of the guests.
@@ -120,13 +121,17 @@ impl Line {
     }
 
     /// QEMU disks. Natively they are in the slots where the guest looks, and
-    /// a RAM disk is one whose changes are thrown away.
+    /// one that is not QEMU's has changes that are thrown away.
     fn disks(&mut self, number: usize, guest: &Guest, native: bool) {
-        for (slot, disk) in guest.disks.iter().enumerate().filter(|(_, disk)| native || !disk.ram) {
+        for (slot, disk) in
+            guest.disks.iter().enumerate().filter(|(_, disk)| native || disk.storage.is_qemu())
+        {
             let id = serial(number, slot);
             let mut drive = format!("id={id},if=none,format=raw,file={}", escape(&disk.path));
-            drive.push_str(if disk.read_only { ",readonly=on" } else { "" });
-            drive.push_str(if disk.ram { ",snapshot=on" } else { "" });
+            let keeps = disk.storage == Storage::Qemu;
+            let base = !native && disk.storage == Storage::QemuOverlay;
+            drive.push_str(if disk.read_only || base { ",readonly=on" } else { "" });
+            drive.push_str(if native && !keeps { ",snapshot=on" } else { "" });
             self.pair("-drive", drive);
             let bus = if native { format!(",bus=virtio-mmio-bus.{slot}") } else { String::new() };
             self.pair("-device", format!("virtio-blk-device,drive={id},serial={id}{bus}"));

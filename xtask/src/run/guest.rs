@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 
 use trapeze_vmm::bundle::{
-    Boot, ConsoleModel, CpuMode, DiskModel, MAX_CPUS, MAX_DISKS, MmioVersion, RngModel,
+    Boot, ConsoleModel, CpuMode, DiskModel, MAX_CPUS, MAX_DISKS, MAX_ROOM, MmioVersion, RngModel,
 };
 use trapeze_vmm::bus;
 
 use super::image::{self, Start};
 use super::options::GuestOptions;
-use super::values::{DiskOption, Model, NetOption};
+use super::values::{DiskOption, Model, NetOption, Storage};
 use crate::failure::{Result, mistake};
 
 /// Memory of a guest when nothing is said: what QEMU's machines have.
@@ -54,8 +54,10 @@ pub(super) struct Disk {
     pub(super) path: PathBuf,
     /// The device that the guest sees.
     pub(super) model: DiskModel,
-    /// Whether the image is copied to RAM.
-    pub(super) ram: bool,
+    /// Where its sectors are.
+    pub(super) storage: Storage,
+    /// Bytes of room for changes, of an overlay.
+    pub(super) room: u64,
     /// Whether the guest can only read.
     pub(super) read_only: bool,
 }
@@ -117,6 +119,10 @@ impl Guest {
 }
 
 fn disks(all: &[DiskOption]) -> Result<Vec<Disk>> {
+    let overlays = all.iter().filter(|disk| disk.storage.is_overlay());
+    if overlays.map(|disk| disk.room.0).sum::<u64>() > MAX_ROOM {
+        return Err(mistake("the overlays of a guest have room= for more than 512M together"));
+    }
     if all.len() > MAX_DISKS {
         return Err(mistake(format!("a guest has at most {MAX_DISKS} disks")));
     }
@@ -125,11 +131,12 @@ fn disks(all: &[DiskOption]) -> Result<Vec<Disk>> {
     }
     all.iter()
         .map(|option| {
-            image::disk(&option.path, option.read_only || option.ram)?;
+            image::disk(&option.path, option.read_only || option.storage != Storage::Qemu)?;
             Ok(Disk {
                 path: option.path.clone(),
                 model: model(option.model, option.version),
-                ram: option.ram,
+                storage: option.storage,
+                room: option.room.0,
                 read_only: option.read_only,
             })
         })

@@ -5,13 +5,14 @@ use std::io::{self, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use trapeze_vmm::bundle::{
-    Backend, Causes, Config, Disk, Extent, Guest as BundleGuest, MEMORY_UNIT,
+    Backend, Base, Causes, Config, Disk, Extent, Guest as BundleGuest, MEMORY_UNIT,
 };
 
 use super::command;
 use super::guest::Guest;
 use super::image;
 use super::spec::Plan;
+use super::values::Storage;
 use crate::failure::{Context, Result, mistake};
 
 /// Memory for the VMM itself, and for what it keeps about each guest.
@@ -34,7 +35,7 @@ pub(super) fn write(plan: &Plan, path: &Path) -> Result<u64> {
     let size = config.place();
     if size > BUNDLE_MAX {
         return Err(mistake(format!(
-            "kernels and images in RAM have {} MiB together, and 480 fit; use backend=qemu",
+            "kernels and images in RAM have {} MiB together, and 480 fit; use backend=qemu or qemu-overlay",
             size >> 20
         )));
     }
@@ -50,11 +51,24 @@ pub(super) fn write(plan: &Plan, path: &Path) -> Result<u64> {
 
 /// The files behind the extents, in the order of [`Config::extents_mut`].
 fn sources(plan: &Plan) -> impl Iterator<Item = &Path> {
-    plan.guests.iter().flat_map(|guest| {
-        let disks = guest.disks.iter().filter(|disk| disk.ram).map(|disk| disk.path.as_path());
+    let of_guests = plan.guests.iter().flat_map(|guest| {
+        let disks = guest.disks.iter().filter(|disk| disk.storage == Storage::Ram);
         let images = [Some(guest.kernel.as_path()), guest.initrd.as_deref()];
-        images.into_iter().flatten().chain(disks)
-    })
+        images.into_iter().flatten().chain(disks.map(|disk| disk.path.as_path()))
+    });
+    of_guests.chain(shared(plan))
+}
+
+/// The images that overlays share, each once.
+fn shared(plan: &Plan) -> Vec<&Path> {
+    let disks = plan.guests.iter().flat_map(|guest| &guest.disks);
+    let mut paths: Vec<&Path> = Vec::new();
+    for disk in disks.filter(|disk| disk.storage == Storage::Overlay) {
+        if !paths.contains(&disk.path.as_path()) {
+            paths.push(&disk.path);
+        }
+    }
+    paths
 }
 
 fn copy(bundle: &mut File, extent: Extent, source: &Path) -> io::Result<()> {
@@ -67,16 +81,20 @@ fn copy(bundle: &mut File, extent: Extent, source: &Path) -> io::Result<()> {
 }
 
 fn config(plan: &Plan) -> Result<Config> {
-    let guests = plan.guests.iter().enumerate().map(|(number, guest)| bundle_guest(number, guest));
+    let shared = shared(plan);
+    let guests = plan.guests.iter().enumerate();
+    let guests = guests.map(|(number, guest)| bundle_guest(number, guest, &shared));
+    let images = shared.iter().map(|path| Ok(Extent::unplaced(image::file("disk", path)?)));
     Ok(Config {
         trace: plan.trace.as_ref().map_or(Causes::empty(), |trace| trace.causes),
         trace_limit: plan.trace.as_ref().and_then(|trace| trace.limit),
         escape: plan.escape.0,
+        images: images.collect::<Result<_>>()?,
         guests: guests.collect::<Result<_>>()?,
     })
 }
 
-fn bundle_guest(number: usize, guest: &Guest) -> Result<BundleGuest> {
+fn bundle_guest(number: usize, guest: &Guest, shared: &[&Path]) -> Result<BundleGuest> {
     let initrd = guest.initrd.as_deref().map(|path| image::file("initrd", path)).transpose()?;
     Ok(BundleGuest {
         name: guest.name.clone(),
@@ -87,17 +105,27 @@ fn bundle_guest(number: usize, guest: &Guest) -> Result<BundleGuest> {
         bootargs: guest.append.clone(),
         kernel: Extent::unplaced(image::file("kernel", &guest.kernel)?),
         initrd: initrd.map(Extent::unplaced),
-        disks: disks(number, guest)?,
+        disks: disks(number, guest, shared)?,
         console: guest.console,
         rng: guest.rng,
     })
 }
 
-fn disks(number: usize, guest: &Guest) -> Result<Vec<Disk>> {
+fn disks(number: usize, guest: &Guest, shared: &[&Path]) -> Result<Vec<Disk>> {
     let disks = guest.disks.iter().enumerate().map(|(slot, disk)| {
-        let backend = match disk.ram {
-            true => Backend::Ram(Extent::unplaced(image::file("disk", &disk.path)?)),
-            false => Backend::Qemu { serial: command::serial(number, slot) },
+        let room = disk.room;
+        let serial = || command::serial(number, slot);
+        let backend = match disk.storage {
+            Storage::Ram => Backend::Ram(Extent::unplaced(image::file("disk", &disk.path)?)),
+            Storage::Qemu => Backend::Qemu { serial: serial() },
+            Storage::QemuOverlay => {
+                Backend::Overlay { base: Base::Qemu { serial: serial() }, room }
+            }
+            Storage::Overlay => {
+                let number = (0..).zip(shared).find(|(_, path)| **path == disk.path);
+                let number = number.map_or(0, |(number, _)| number);
+                Backend::Overlay { base: Base::Image(number), room }
+            }
         };
         Ok(Disk { model: disk.model, backend, read_only: disk.read_only })
     });
@@ -110,6 +138,9 @@ fn disks(number: usize, guest: &Guest) -> Result<Vec<Disk>> {
 /// one piece; see docs/bundle.md.
 pub(super) fn machine_memory(plan: &Plan, bundle: u64) -> u64 {
     let guests = plan.guests.iter().map(|guest| guest.memory.next_multiple_of(MEMORY_UNIT) + OWN);
-    let need = OWN + guests.sum::<u64>() + bundle;
+    let disks = plan.guests.iter().flat_map(|guest| &guest.disks);
+    let overlays = disks.filter(|disk| disk.storage.is_overlay());
+    let rooms: u64 = overlays.map(|disk| disk.room).sum();
+    let need = OWN + guests.sum::<u64>() + rooms + bundle;
     (need + need.min(INITRD_MAX)).next_multiple_of(UNIT)
 }

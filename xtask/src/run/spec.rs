@@ -9,7 +9,7 @@ use trapeze_vmm::bundle::{Causes, DiskModel, MAX_CPUS, MAX_GUESTS};
 
 use super::guest::{Disk, Guest};
 use super::options::{GuestOptions, RunOptions};
-use super::values::EscapeKey;
+use super::values::{EscapeKey, Storage};
 use crate::failure::{Result, mistake};
 use crate::mode::Mode;
 
@@ -96,14 +96,15 @@ impl Plan {
     /// Two writers of one image would destroy it; QEMU refuses, but not in a
     /// way that tells what to do.
     fn check_shared_disks(&self) -> Result<()> {
-        let disks = self.guests.iter().flat_map(|guest| &guest.disks).filter(|disk| !disk.ram);
+        let disks = self.guests.iter().flat_map(|guest| &guest.disks);
+        let disks = disks.filter(|disk| disk.storage == Storage::Qemu);
         let mut seen: Vec<&Disk> = Vec::new();
         for disk in disks {
             let other = seen.iter().find(|other| other.path == disk.path);
             if other.is_some_and(|other| !(other.read_only && disk.read_only)) {
                 let shown = disk.path.display();
                 return Err(mistake(format!(
-                    "disk {shown}: is used twice; copy it, or add \",ro\" or \",backend=ram\""
+                    "disk {shown}: is used twice; add \",ro\" or \",backend=overlay\" to both"
                 )));
             }
             seen.push(disk);
@@ -113,7 +114,8 @@ impl Plan {
 
     /// Devices of the real machine, which has a slot for each.
     fn check_slots(&self) -> Result<()> {
-        let disks = self.guests.iter().flat_map(|guest| &guest.disks).filter(|disk| !disk.ram);
+        let disks = self.guests.iter().flat_map(|guest| &guest.disks);
+        let disks = disks.filter(|disk| disk.storage.is_qemu());
         let log = usize::from(self.has_log_port());
         match disks.count() + log > SLOTS {
             true => Err(mistake(format!(

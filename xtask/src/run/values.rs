@@ -49,7 +49,35 @@ pub enum Model {
     Ata,
 }
 
-/// `--disk PATH[,model=...][,version=1|2][,backend=ram|qemu][,ro]`
+/// What holds the sectors of a disk.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Storage {
+    /// The image itself, as a disk of QEMU's.
+    Qemu,
+    /// A copy in RAM; changes are lost.
+    Ram,
+    /// An image in RAM that guests share, and RAM of one's own for changes.
+    Overlay,
+    /// The same over a disk of QEMU's, for large images.
+    QemuOverlay,
+}
+
+impl Storage {
+    /// Whether QEMU has a disk for it.
+    pub fn is_qemu(self) -> bool {
+        matches!(self, Self::Qemu | Self::QemuOverlay)
+    }
+
+    /// Whether it needs room for changes.
+    pub fn is_overlay(self) -> bool {
+        matches!(self, Self::Overlay | Self::QemuOverlay)
+    }
+}
+
+/// Room for changes where nothing is said.
+const ROOM: Size = Size(64 << 20);
+
+/// `--disk PATH[,model=...][,version=1|2][,backend=...][,room=SIZE][,ro]`
 #[derive(Deserialize, Clone, PartialEq, Eq, Debug)]
 #[serde(try_from = "String")]
 pub struct DiskOption {
@@ -59,8 +87,10 @@ pub struct DiskOption {
     pub model: Model,
     /// Register layout, with [`Model::VirtioMmio`].
     pub version: MmioVersion,
-    /// Whether sectors are in RAM (and changes are lost).
-    pub ram: bool,
+    /// Where its sectors are.
+    pub storage: Storage,
+    /// Room for changes, of an overlay.
+    pub room: Size,
     /// Whether the guest can only read.
     pub read_only: bool,
 }
@@ -86,7 +116,8 @@ impl DiskOption {
             path,
             model: Model::VirtioMmio,
             version: MmioVersion::Modern,
-            ram: false,
+            storage: Storage::Qemu,
+            room: ROOM,
             read_only: false,
         }
     }
@@ -100,17 +131,26 @@ impl DiskOption {
             ("version", "1") => self.version = MmioVersion::Legacy,
             ("version", "2") => self.version = MmioVersion::Modern,
             ("version", _) => return Err("version is 1 (legacy) or 2 (modern)".to_owned()),
-            ("backend", "ram") => self.ram = true,
-            ("backend", "qemu") => self.ram = false,
-            ("backend", _) => return Err("backend is one of qemu, ram".to_owned()),
+            ("backend", name) => self.storage = storage(name)?,
+            ("room", size) => self.room = size.parse()?,
             ("ro", "") => self.read_only = true,
             _ => {
                 return Err(format!(
-                    "{part:?} is unknown; there are model=, version=, backend= and ro"
+                    "{part:?} is unknown; there are model=, version=, backend=, room= and ro"
                 ));
             }
         }
         Ok(())
+    }
+}
+
+fn storage(name: &str) -> Result<Storage, String> {
+    match name {
+        "qemu" => Ok(Storage::Qemu),
+        "ram" => Ok(Storage::Ram),
+        "overlay" => Ok(Storage::Overlay),
+        "qemu-overlay" => Ok(Storage::QemuOverlay),
+        _ => Err("backend is one of qemu, ram, overlay, qemu-overlay".to_owned()),
     }
 }
 
@@ -237,10 +277,14 @@ mod tests {
     fn disks_have_defaults_and_all_their_options() {
         let plain: DiskOption = "a.img".parse().unwrap();
         assert_eq!(plain.path, PathBuf::from("a.img"));
-        assert!(plain.version == MmioVersion::Modern && !plain.ram && !plain.read_only);
+        assert!(plain.version == MmioVersion::Modern && !plain.read_only);
+        assert_eq!(plain.storage, Storage::Qemu);
         let full: DiskOption = "b,model=virtio-mmio,version=1,backend=ram,ro".parse().unwrap();
-        assert!(full.version == MmioVersion::Legacy && full.ram && full.read_only);
-        for text in ["", ",ro", "a,version=3", "a,backend=", "a,rw", "a,ro=1"] {
+        assert!(full.version == MmioVersion::Legacy && full.read_only);
+        assert_eq!(full.storage, Storage::Ram);
+        let overlay: DiskOption = "c,backend=overlay,room=4M".parse().unwrap();
+        assert_eq!((overlay.storage, overlay.room), (Storage::Overlay, Size(4 << 20)));
+        for text in ["", ",ro", "a,version=3", "a,backend=", "a,rw", "a,ro=1", "a,room=3"] {
             assert!(text.parse::<DiskOption>().is_err(), "{text}");
         }
     }
