@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use tests::Vm;
 use xtask::linux::{Linux, prepare};
+use xtask::mode::{self, Mode};
 
-/// Boots with these options of `cargo xtask run`, to the shell.
+/// Boots with these options of `cargo xtask run`, to the shell; an option
+/// without a value has an empty one.
 fn boot(test: &str, options: &[(&str, &str)]) -> Option<Vm> {
     let Linux { kernel, initrd } = match prepare() {
         Ok(linux) => linux,
@@ -16,10 +18,14 @@ fn boot(test: &str, options: &[(&str, &str)]) -> Option<Vm> {
             return None;
         }
     };
-    let mut builder = Vm::builder(kernel).option("--append", "console=ttyS0");
+    // A panic is a reset, which is a failure where --no-reboot says so.
+    let mut builder = Vm::builder(kernel).option("--append", "console=ttyS0 panic=-1");
     builder = builder.option("--initrd", &initrd.display().to_string());
     for (name, value) in options {
-        builder = builder.option(name, value);
+        builder = match value.is_empty() {
+            true => builder.flag(name),
+            false => builder.option(name, value),
+        };
     }
     let disk = builder.file("disk.img", &vec![0x5a; 4 << 20]);
     let mut vm = builder.shared_disk(disk, "").start();
@@ -47,18 +53,27 @@ fn one_vcpu_passes_the_selfcheck() {
 }
 
 #[test]
-fn two_vcpus_pass_the_selfcheck() {
-    let options = [("--memory", "256M"), ("--cpus", "2")];
+fn two_vcpus_pass_the_selfcheck_and_a_panic_is_a_failure() {
+    let options = [("--memory", "256M"), ("--cpus", "2"), ("--no-reboot", "")];
     let Some(mut vm) = boot("linux, 2 vCPUs", &options) else { return };
     vm.command("nproc", "\n2\r?\n");
     selfcheck(&mut vm);
-    power_off(&mut vm);
+    vm.command("echo c >/proc/sysrq-trigger", "Kernel panic - not syncing");
+    let status = vm.wait().status;
+    // Bare QEMU knows no failure.
+    assert_eq!(status, if mode::current() == Mode::Native { 0 } else { 100 });
 }
 
 #[test]
-fn a_small_machine_is_enough_and_can_reboot() {
-    let Some(mut vm) = boot("linux, 96 MB", &[("--memory", "96M")]) else { return };
+fn a_small_machine_of_four_vcpus_is_enough_and_can_reboot() {
+    let mut options = vec![("--memory", "96M"), ("--cpus", "4")];
+    if mode::current() == Mode::Guest {
+        options.push(("--harts", "2"));
+    }
+    let Some(mut vm) = boot("linux, 4 vCPUs, 96 MB", &options) else { return };
+    vm.command("nproc", "\n4\r?\n");
     vm.command("reboot", "reboot: Restarting system");
     vm.expect_within("~ # ", Duration::from_secs(300));
+    vm.command("nproc", "\n4\r?\n");
     power_off(&mut vm);
 }

@@ -154,6 +154,7 @@ impl<'a> Reader<'a> {
             kernel: self.extent("kernel")?.ok_or_else(|| self.bad("kernel: missing"))?,
             initrd: self.extent("initrd")?,
             disks: self.each("disk", MAX_DISKS, Reader::disk)?,
+            no_reboot: self.node.property("no-reboot").is_some(),
             console: self.word("console")?,
             rng: self.word("rng")?,
         })

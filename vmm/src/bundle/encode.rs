@@ -79,6 +79,9 @@ fn guest_node(number: usize, guest: &Guest) -> DeviceTreeNode {
     set(&mut node, "cpu-mode", guest.cpu_mode.word());
     set(&mut node, "boot", guest.boot.word());
     set(&mut node, "bootargs", guest.bootargs.as_str());
+    if guest.no_reboot {
+        set(&mut node, "no-reboot", [0u8; 0]);
+    }
     set(&mut node, "console", guest.console.word());
     set(&mut node, "rng", guest.rng.word());
     set_extent(&mut node, "kernel", guest.kernel);

@@ -43,7 +43,8 @@ pub mod status {
     /// A guest wrote a failure to its finisher: 1 to this are its own code,
     /// and any code that does not fit becomes this one.
     pub const GUEST_FAILURE_MAX: u8 = 99;
-    /// A guest keeps resetting, or traps in a loop without a handler.
+    /// A guest keeps resetting, or traps in a loop without a handler, or was
+    /// reset although that is to end it.
     pub const RESET_LOOP: u8 = 100;
     /// The VMM itself failed: always our bug.
     pub const PANIC: u8 = 101;
@@ -131,6 +132,8 @@ pub struct Guest {
     pub initrd: Option<Extent>,
     /// Its disks; number K is in virtio-mmio slot K.
     pub disks: Vec<Disk>,
+    /// A reset ends the guest, and is a failure.
+    pub no_reboot: bool,
     /// The console that it has besides the paravirtual one.
     pub console: ConsoleModel,
     /// The source of random bytes that it has besides the paravirtual one.

@@ -32,6 +32,7 @@ fn sample() -> Config {
         kernel: Extent::unplaced(1),
         initrd: Some(Extent::unplaced(0)),
         disks: vec![overlay(Base::Image(1)), overlay(Base::Qemu { serial: "g1d1".into() })],
+        no_reboot: true,
         console: ConsoleModel::VirtioMmio,
         rng: RngModel::VirtioMmio,
     };

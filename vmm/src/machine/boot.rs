@@ -207,8 +207,21 @@ fn build_guest(
     let devices = Devices::new(cpus, wire, fittings);
     let (name, console) = (config.name.to_string(), console.clone());
     let mode = config.cpu_mode;
-    let parts =
-        Parts { number, name, console, ram, shadow, devices, disks, images, entry, cpus, mode };
+    let no_reboot = config.no_reboot;
+    let parts = Parts {
+        number,
+        name,
+        console,
+        ram,
+        shadow,
+        devices,
+        disks,
+        images,
+        entry,
+        cpus,
+        no_reboot,
+        mode,
+    };
     Ok(Guest::new(parts))
 }
 

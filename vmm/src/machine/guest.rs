@@ -51,6 +51,8 @@ pub(super) struct Parts {
     /// The images are loaded.
     pub(super) entry: Entry,
     pub(super) cpus: usize,
+    /// A reset ends it.
+    pub(super) no_reboot: bool,
     pub(super) mode: CpuMode,
 }
 
@@ -92,6 +94,7 @@ pub struct Guest {
     paused: AtomicBool,
     status: AtomicU16,
     parked: AtomicUsize,
+    no_reboot: bool,
     booted: AtomicU64,
     short_lives: AtomicU8,
 }
@@ -121,6 +124,7 @@ impl Guest {
             paused: AtomicBool::new(false),
             status: AtomicU16::new(0),
             parked: AtomicUsize::new(0),
+            no_reboot: parts.no_reboot,
             booted: AtomicU64::new(0),
             short_lives: AtomicU8::new(0),
         }
@@ -239,22 +243,28 @@ impl Guest {
         if self.devices.lock().busy() {
             return link.remind(Attention::ENDING);
         }
-        if self.power() == Power::Reset && !self.is_in_loop(host.time()) {
+        if self.power() == Power::Reset && !self.may_not_restart(host.time()) {
             self.boot(host);
         } else {
             machine.guest_is_off(host);
         }
     }
 
-    /// Whether this reset is one of too many that follow at once on a boot.
-    fn is_in_loop(&self, now: u64) -> bool {
+    /// Whether this reset is the end: one of too many that follow at once on
+    /// a boot, or one that is not wanted.
+    fn may_not_restart(&self, now: u64) -> bool {
+        if self.no_reboot {
+            return self.is_over();
+        }
         let lived = now.wrapping_sub(self.booted.load(Ordering::Relaxed));
         let lives =
             if lived < SHORT_LIFE { self.short_lives.load(Ordering::Relaxed) + 1 } else { 0 };
         self.short_lives.store(lives, Ordering::Relaxed);
-        if lives < SHORT_LIVES {
-            return false;
-        }
+        lives >= SHORT_LIVES && self.is_over()
+    }
+
+    /// The guest has failed for good; true.
+    fn is_over(&self) -> bool {
         self.power.store(Power::Off as u8, Ordering::Release);
         self.status.store(status::RESET_LOOP.into(), Ordering::Relaxed);
         true

@@ -108,6 +108,9 @@ impl Line {
             Start::Firmware => "-bios default",
         });
         self.pair("-kernel", guest.kernel.display().to_string());
+        if guest.no_reboot {
+            self.add("-no-reboot");
+        }
         if let Some(initrd) = &guest.initrd {
             self.pair("-initrd", initrd.display().to_string());
         }

@@ -41,6 +41,8 @@ pub(super) struct Guest {
     pub(super) cpu_mode: CpuMode,
     /// How it starts.
     pub(super) boot: Boot,
+    /// Whether a reset ends it.
+    pub(super) no_reboot: bool,
     /// The console that it has besides the paravirtual one.
     pub(super) console: ConsoleModel,
     /// The source of random bytes, likewise.
@@ -93,6 +95,7 @@ impl Guest {
             memory,
             cpu_mode: options.cpu.map(CpuMode::from).unwrap_or_default(),
             boot,
+            no_reboot: options.no_reboot,
             console: options.console.map(ConsoleModel::from).unwrap_or_default(),
             rng: options.rng.map(RngModel::from).unwrap_or_default(),
             kernel,

@@ -44,6 +44,9 @@ pub struct GuestOptions {
     /// Mode in which the kernel starts: m, s, or auto, which looks at the kernel [default: auto]
     #[arg(long)]
     pub boot: Option<BootOption>,
+    /// End the guest with a failure when it resets, as after a panic with panic=-1
+    #[arg(long)]
+    pub no_reboot: bool,
     /// Console besides the paravirtual one: the UART, or virtio-console, too [default: uart]
     #[arg(long)]
     pub console: Option<ConsoleOption>,
@@ -186,6 +189,7 @@ impl GuestOptions {
             || self.memory.is_some()
             || self.cpu.is_some()
             || self.boot.is_some()
+            || self.no_reboot
             || self.console.is_some()
             || self.rng.is_some()
     }

@@ -53,7 +53,9 @@ fn exited(plan: &Plan, code: Option<i32>, signal: Option<i32>, seen: &Seen) -> R
 /// What a status other than 0 says.
 fn failure(mode: Mode, code: u8) -> String {
     match (mode, code) {
-        (Mode::Guest, status::RESET_LOOP) => "a guest keeps resetting, or traps in a loop".into(),
+        (Mode::Guest, status::RESET_LOOP) => {
+            "a guest keeps resetting, traps in a loop, or was reset with --no-reboot".into()
+        }
         (Mode::Guest, status::PANIC) => {
             "the VMM panicked; please report this, with what is above".into()
         }
