@@ -65,6 +65,23 @@ fn two_vcpus_pass_the_selfcheck_and_a_panic_is_a_failure() {
 }
 
 #[test]
+fn one_assisted_vcpu_passes_the_selfcheck() {
+    let options = [("--memory", "256M"), ("--cpu", "assisted")];
+    let Some(mut vm) = boot("linux, assisted, 1 vCPU", &options) else { return };
+    selfcheck(&mut vm);
+    power_off(&mut vm);
+}
+
+#[test]
+fn two_assisted_vcpus_pass_the_selfcheck() {
+    let options = [("--memory", "256M"), ("--cpus", "2"), ("--cpu", "assisted")];
+    let Some(mut vm) = boot("linux, assisted, 2 vCPUs", &options) else { return };
+    vm.command("nproc", "\n2\r?\n");
+    selfcheck(&mut vm);
+    power_off(&mut vm);
+}
+
+#[test]
 fn a_small_machine_of_four_vcpus_is_enough_and_can_reboot() {
     let mut options = vec![("--memory", "96M"), ("--cpus", "4")];
     if mode::current() == Mode::Guest {

@@ -1,7 +1,8 @@
-//! Equivalence: a probe prints the same lines as a guest as it does on the
-//! bare machine, and ends in the same way. Isolation: beside a hostile probe,
-//! another guest stays well. One test for each probe that
-//! `guests/probes/probes.toml` lists, two for each hostile one.
+//! Equivalence: a probe prints the same lines as a guest, in classic and in
+//! assisted mode, as it does on the bare machine, and ends in the same way.
+//! Isolation: beside a hostile probe in either mode, another guest, which is
+//! classic, stays well. One test for each probe that
+//! `guests/probes/probes.toml` lists, three for each hostile one.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -18,6 +19,8 @@ use xtask::workspace;
 
 /// A probe's native run is short, but the machine may be busy.
 const NATIVE: Duration = Duration::from_secs(60);
+/// How guests are run.
+const CPU_MODES: [&str; 2] = ["classic", "assisted"];
 /// All disks are raw images of this size, all zeroes.
 const DISK: usize = 1 << 20;
 
@@ -70,9 +73,10 @@ fn trials_of(probe: Probe, directory: &Path) -> Vec<Trial> {
     let alone = Trial::test(probe.name.clone(), move || check(&ours, &place));
     let senseless = !before(probe.below) || !guest && !probe.native;
     let mut trials = vec![alone.with_ignored_flag(senseless)];
-    if probe.hostile {
-        let name = format!("{} beside a neighbour", probe.name);
-        let beside = Trial::test(name, move || spares_its_neighbour(&probe, &directory));
+    for cpu in CPU_MODES.into_iter().filter(|_| probe.hostile) {
+        let name = format!("{} beside a neighbour, {cpu}", probe.name);
+        let (probe, directory) = (probe.clone(), directory.clone());
+        let beside = Trial::test(name, move || spares_its_neighbour(&probe, cpu, &directory));
         trials.push(beside.with_ignored_flag(!guest));
     }
     trials
@@ -137,27 +141,32 @@ fn probes() -> Vec<Probe> {
 
 fn check(probe: &Probe, directory: &Path) -> Result<(), Failed> {
     let kernel = directory.join(probe.bin());
-    let native = if probe.native { Some(run(probe, &kernel, Mode::Native, NATIVE)?) } else { None };
+    let native = if probe.native { Some(run(probe, &kernel, None, NATIVE)?) } else { None };
     if mode::current() == Mode::Native {
         return Ok(());
     }
-    let guest = run(probe, &kernel, Mode::Guest, probe.patience())?;
     let native = native.filter(|_| probe.compare);
-    match native.and_then(|native| difference(&native, &guest)) {
-        Some(difference) => Err(difference.into()),
-        None => Ok(()),
+    for cpu in CPU_MODES {
+        let guest = run(probe, &kernel, Some(cpu), probe.patience())
+            .map_err(|failed| format!("{cpu}: {}", failed.message().unwrap_or_default()))?;
+        if let Some(difference) = native.as_ref().and_then(|native| difference(native, &guest)) {
+            return Err(format!("{cpu}: {difference}").into());
+        }
     }
+    Ok(())
 }
 
-/// Runs the probe to the end that is expected of it; returns its lines.
+/// Runs the probe to the end that is expected of it, on the bare machine or as
+/// a guest in a CPU mode; returns its lines.
 fn run(
     probe: &Probe,
     kernel: &Path,
-    mode: Mode,
+    cpu: Option<&str>,
     patience: Duration,
 ) -> Result<Vec<String>, Failed> {
     let mut builder = Builder::new(kernel)
-        .mode(mode)
+        .mode(if cpu.is_some() { Mode::Guest } else { Mode::Native })
+        .option("--cpu", cpu.unwrap_or("classic"))
         .cpus(probe.smp)
         .option("--memory", &probe.memory)
         .option("--boot", &probe.boot);
@@ -184,8 +193,8 @@ fn run(
 
 /// Runs a hostile probe beside a guest that watches its own memory; when the
 /// probe has done its worst, the other guest must still beat and answer.
-fn spares_its_neighbour(probe: &Probe, directory: &Path) -> Result<(), Failed> {
-    let mut vm = Builder::config(|builder| two_guests(probe, directory, builder)).start();
+fn spares_its_neighbour(probe: &Probe, cpu: &str, directory: &Path) -> Result<(), Failed> {
+    let mut vm = Builder::config(|builder| two_guests(probe, cpu, directory, builder)).start();
     let console = neighbourhood(&mut vm, probe)
         .map_err(|problem| format!("{problem}\n{}", vm.console_text()))?;
     match console.contains("DAMAGED") {
@@ -220,12 +229,13 @@ fn neighbourhood(vm: &mut Vm, probe: &Probe) -> Result<String, String> {
 }
 
 /// A configuration: the first guest has the keyboard, and both share harts.
-fn two_guests(probe: &Probe, directory: &Path, builder: &Builder) -> String {
+fn two_guests(probe: &Probe, cpu: &str, directory: &Path, builder: &Builder) -> String {
     let disk = probe.disk.then(|| builder.file("disk.img", &vec![0; DISK]));
     let disk = disk.map(|path| format!("disk = [\"{},{}\"]", path.display(), probe.disk_kind()));
     format!(
         "[[guest]]\nname = \"neighbour\"\nkernel = {:?}\n\
-         [[guest]]\nname = {:?}\nkernel = {:?}\nmemory = {:?}\ncpus = {}\nboot = {:?}\n{}\n",
+         [[guest]]\nname = {:?}\nkernel = {:?}\nmemory = {:?}\ncpus = {}\nboot = {:?}\n\
+         cpu = {cpu:?}\n{}\n",
         directory.join("neighbour"),
         probe.name,
         directory.join(probe.bin()),

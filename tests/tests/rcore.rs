@@ -16,9 +16,10 @@ fn guest(recipe: Recipe) -> Guest {
 }
 
 /// Boots to the shell.
-fn boot(recipe: Recipe) -> Vm {
+fn boot(recipe: Recipe, cpu: &str) -> Vm {
     let guest = guest(recipe);
-    let mut vm = Vm::builder(&guest.kernel).disk(&guest.disk, "version=1").start();
+    let builder = Vm::builder(&guest.kernel).option("--cpu", cpu);
+    let mut vm = builder.disk(&guest.disk, "version=1").start();
     vm.expect(r"Rust user shell\n>> $");
     vm
 }
@@ -31,7 +32,7 @@ fn passes(vm: &mut Vm, program: &str, verdict: &str) {
 
 #[test]
 fn chapter_6_writes_a_file_and_reads_it_back() {
-    let mut vm = boot(Recipe::Chapter6);
+    let mut vm = boot(Recipe::Chapter6, "classic");
     passes(&mut vm, "filetest_simple", "file_test passed!");
     passes(&mut vm, "cat_filea", "Hello, world!");
 }
@@ -52,7 +53,7 @@ fn chapter_6_finds_its_file_after_a_reboot() {
 
 #[test]
 fn chapter_6_passes_its_own_tests() {
-    let mut vm = boot(Recipe::Chapter6);
+    let mut vm = boot(Recipe::Chapter6, "classic");
     vm.type_line("ch6b_usertest");
     let output = vm.expect_within(WELL, LONG);
     assert!(output.contains("Basic usertests passed!"));
@@ -62,7 +63,7 @@ fn chapter_6_passes_its_own_tests() {
 
 #[test]
 fn chapter_6_survives_programs_that_misbehave() {
-    let mut vm = boot(Recipe::Chapter6);
+    let mut vm = boot(Recipe::Chapter6, "classic");
     for program in ["01store_fault", "03priv_inst", "04priv_csr"] {
         vm.command(program, r"exited with code -\d+\n>> $");
     }
@@ -71,7 +72,7 @@ fn chapter_6_survives_programs_that_misbehave() {
 
 #[test]
 fn chapter_8_has_threads_pipes_and_locks() {
-    let mut vm = boot(Recipe::Chapter8);
+    let mut vm = boot(Recipe::Chapter8, "classic");
     for (program, verdict) in [
         ("threads", "threads test passed!"),
         ("pipetest", "pipetest passed!"),
@@ -84,7 +85,28 @@ fn chapter_8_has_threads_pipes_and_locks() {
 
 #[test]
 fn chapter_8_passes_its_own_tests() {
-    let mut vm = boot(Recipe::Chapter8);
+    let mut vm = boot(Recipe::Chapter8, "classic");
+    vm.type_line("ch8b_usertest");
+    let output = vm.expect_within(r"Process 3 exited with code 0\n>> $", LONG);
+    assert!(output.contains("Basic usertests passed!"));
+}
+
+/// Chapter 6 in assisted mode: files, its own tests, and programs that die.
+#[test]
+fn chapter_6_runs_assisted() {
+    let mut vm = boot(Recipe::Chapter6, "assisted");
+    passes(&mut vm, "filetest_simple", "file_test passed!");
+    for program in ["01store_fault", "03priv_inst", "04priv_csr"] {
+        vm.command(program, r"exited with code -\d+\n>> $");
+    }
+    vm.type_line("ch6b_usertest");
+    let output = vm.expect_within(WELL, LONG);
+    assert!(output.contains("Basic usertests passed!"));
+}
+
+#[test]
+fn chapter_8_runs_assisted() {
+    let mut vm = boot(Recipe::Chapter8, "assisted");
     vm.type_line("ch8b_usertest");
     let output = vm.expect_within(r"Process 3 exited with code 0\n>> $", LONG);
     assert!(output.contains("Basic usertests passed!"));

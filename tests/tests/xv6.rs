@@ -24,9 +24,10 @@ fn checkout(test: &str) -> Option<(PathBuf, PathBuf)> {
 }
 
 /// Boots to the shell.
-fn boot(test: &str, cpus: u32) -> Option<Vm> {
+fn boot(test: &str, cpus: u32, mode: &str) -> Option<Vm> {
     let (kernel, disk) = checkout(test)?;
-    let mut vm = Vm::builder(kernel).disk(disk, "version=2").cpus(cpus).start();
+    let mut vm =
+        Vm::builder(kernel).disk(disk, "version=2").cpus(cpus).option("--cpu", mode).start();
     vm.expect("xv6 kernel is booting");
     vm.expect(r"init: starting sh\n\$ $");
     Some(vm)
@@ -42,28 +43,43 @@ fn works_in_the_shell(vm: &mut Vm) {
 
 #[test]
 fn one_cpu_boots_to_a_shell() {
-    if let Some(mut vm) = boot("one_cpu_boots_to_a_shell", 1) {
+    if let Some(mut vm) = boot("one_cpu_boots_to_a_shell", 1, "classic") {
         works_in_the_shell(&mut vm);
     }
 }
 
 #[test]
 fn three_cpus_boot_to_a_shell() {
-    if let Some(mut vm) = boot("three_cpus_boot_to_a_shell", 3) {
+    if let Some(mut vm) = boot("three_cpus_boot_to_a_shell", 3, "classic") {
         works_in_the_shell(&mut vm);
     }
 }
 
 #[test]
 fn usertests_pass_on_one_cpu() {
-    if let Some(vm) = boot("usertests_pass_on_one_cpu", 1) {
+    if let Some(vm) = boot("usertests_pass_on_one_cpu", 1, "classic") {
         usertests(vm);
     }
 }
 
 #[test]
 fn usertests_pass_on_three_cpus() {
-    if let Some(vm) = boot("usertests_pass_on_three_cpus", 3) {
+    if let Some(vm) = boot("usertests_pass_on_three_cpus", 3, "classic") {
+        usertests(vm);
+    }
+}
+
+#[test]
+fn usertests_pass_on_one_assisted_cpu() {
+    if let Some(vm) = boot("usertests_pass_on_one_assisted_cpu", 1, "assisted") {
+        usertests(vm);
+    }
+}
+
+#[test]
+fn usertests_pass_on_three_assisted_cpus() {
+    if let Some(mut vm) = boot("usertests_pass_on_three_assisted_cpus", 3, "assisted") {
+        works_in_the_shell(&mut vm);
         usertests(vm);
     }
 }
