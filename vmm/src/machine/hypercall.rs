@@ -38,7 +38,11 @@ impl<H: Host> Hart<H> {
         guest.with_devices(&self.host, Some(seat.index), |devices| {
             let answer = devices.pv.call(call, guest.links.len(), &guest.ram);
             if matches!((call, answer), (Call::InterruptSetUp { .. }, Ok(_))) {
-                guest.move_line(devices.pv.line());
+                let line = devices.pv.line();
+                guest.move_line(line);
+                if let Some(line) = line.filter(|_| guest.assisted) {
+                    line.ask_for_done(&guest.ram);
+                }
             }
             answer
         })

@@ -7,7 +7,7 @@
 //! interrupt by taking the word and needs no exit for it.
 
 use trapeze_protocol::call::Error;
-use trapeze_protocol::interrupt::{self, InterruptLine};
+use trapeze_protocol::interrupt::{self, Flags, InterruptLine};
 
 use crate::addr::Gpa;
 use crate::mem::GuestRam;
@@ -53,6 +53,15 @@ impl Line {
             interrupt::Line::MachineExternal => Interrupt::MachineExternal,
         };
         Ok(Some(Self { at, raise: Raise { hart, interrupt } }))
+    }
+
+    /// Makes the guest say when it has taken the word, for where the VMM does
+    /// not see it in time. Only vS runs without the VMM.
+    pub fn ask_for_done(self, ram: &GuestRam) {
+        if self.raise.interrupt == Interrupt::SupervisorExternal {
+            // In RAM, since `new` zeroed it there.
+            let _ = ram.store_u32(self.at.wrapping_add(interrupt::FLAGS), Flags::DONE.bits());
+        }
     }
 
     /// Where `pending` is.

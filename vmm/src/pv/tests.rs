@@ -261,6 +261,19 @@ fn the_line_is_in_memory_and_belongs_to_a_hart() {
     assert_eq!(guest.pv.line(), None);
 }
 
+#[test]
+fn only_a_line_of_vs_can_ask_to_be_told_of_its_end() {
+    let mut guest = Guest::new(ram_disk());
+    for (code, flags) in [
+        (interrupt::Line::MachineExternal, 0),
+        (interrupt::Line::SupervisorExternal, interrupt::Flags::DONE.bits()),
+    ] {
+        guest.value(Call::InterruptSetUp { line: Some((LINE, code)), hart: 0 });
+        guest.pv.line().unwrap().ask_for_done(&guest.driver.ram);
+        assert_eq!(guest.driver.ram.load_u32(Gpa(LINE + interrupt::FLAGS)), Ok(flags));
+    }
+}
+
 /// Arguments that are sometimes right.
 fn argument() -> impl Strategy<Value = u64> {
     prop_oneof![0u64..4, 0u64..600, any::<u64>(), (0u64..RAM).prop_map(|at| BASE.0 + at)]
