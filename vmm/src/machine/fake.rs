@@ -12,7 +12,7 @@ use spin::mutex::SpinMutex;
 use super::short::{Short, short_exception, short_instruction};
 use super::{External, FpRegisters, Host, Machine, Resources, Seat, Trap, build};
 use crate::addr::Hpa;
-use crate::bundle::{self, Backend, Boot, Config, DiskModel, Extent, Guest, MmioVersion};
+use crate::bundle::{self, Backend, Boot, Config, CpuMode, DiskModel, Extent, Guest, MmioVersion};
 use crate::bus::RAM_BASE;
 use crate::disk::{Disk, Request, Submitted};
 use crate::mem::GuestRam;
@@ -247,21 +247,28 @@ impl Disk for SlowDisk {
 /// `boot` mode at the base of RAM (vM), or 2 MiB above (vS). Each has one of
 /// the machine's disks.
 pub(super) fn machine(cpus: &[u32], boot: Boot, harts: usize) -> &'static Machine {
+    let classic: Vec<_> = cpus.iter().map(|cpus| (*cpus, CpuMode::Classic)).collect();
+    machine_of(&classic, boot, harts)
+}
+
+/// The same, in these modes.
+pub(super) fn machine_of(guests: &[(u32, CpuMode)], boot: Boot, harts: usize) -> &'static Machine {
     let disk = bundle::Disk {
         model: DiskModel::VirtioMmio(MmioVersion::Modern),
         backend: Backend::Qemu { serial: String::new() },
         read_only: false,
     };
-    let guest = |(number, cpus): (usize, &u32)| Guest {
+    let guest = |(number, (cpus, cpu_mode)): (usize, &(u32, CpuMode))| Guest {
         name: alloc::format!("g{number}"),
         memory: 3 * RAM,
         cpus: *cpus,
+        cpu_mode: *cpu_mode,
         boot,
         kernel: Extent { offset: 0, len: 4 },
         disks: alloc::vec![disk.clone()],
         ..Guest::default()
     };
-    let guests = cpus.iter().enumerate().map(guest).collect();
+    let guests = guests.iter().enumerate().map(guest).collect();
     let config = Config { guests, escape: Some(0x1d), ..Config::default() };
     let mut resources = Resources {
         harts,

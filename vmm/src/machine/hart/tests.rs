@@ -16,6 +16,8 @@ use crate::vcpu::{Context, Interrupt};
 const NOTHING: Trap = Trap { cause: 2, value: 0x3400_2073 };
 const BREAKPOINT: Trap = Trap { cause: 3, value: 0 };
 
+mod assisted;
+
 type FakeHart = Hart<FakeHost>;
 
 /// A hart of `machine` with its seats.
