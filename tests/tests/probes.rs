@@ -35,6 +35,8 @@ struct Probe {
     disk: bool,
     pv: bool,
     ata: bool,
+    console: bool,
+    rng: bool,
     legacy: bool,
     native: bool,
     native_below: u32,
@@ -100,6 +102,13 @@ impl Probe {
 
     fn patience(&self) -> Duration {
         Duration::from_secs(self.seconds)
+    }
+
+    /// Other devices than disks, as options and values.
+    fn others(&self) -> Vec<(&'static str, &'static str)> {
+        let all = [("console", self.console), ("rng", self.rng)];
+        let wanted = all.into_iter().filter(|(_, wanted)| *wanted);
+        wanted.map(|(name, _)| (name, "virtio-mmio")).collect()
     }
 
     /// What kind of disk is attached, as an option says it.
@@ -173,6 +182,9 @@ fn run(
     if probe.icount {
         builder = builder.flag("--icount");
     }
+    for (name, value) in probe.others() {
+        builder = builder.option(&format!("--{name}"), value);
+    }
     if probe.disk {
         let image = builder.file("disk.img", &vec![0; DISK]);
         builder = builder.shared_disk(image, probe.disk_kind());
@@ -232,16 +244,18 @@ fn neighbourhood(vm: &mut Vm, probe: &Probe) -> Result<String, String> {
 fn two_guests(probe: &Probe, cpu: &str, directory: &Path, builder: &Builder) -> String {
     let disk = probe.disk.then(|| builder.file("disk.img", &vec![0; DISK]));
     let disk = disk.map(|path| format!("disk = [\"{},{}\"]", path.display(), probe.disk_kind()));
+    let others = probe.others().into_iter().map(|(name, value)| format!("{name} = {value:?}\n"));
     format!(
         "[[guest]]\nname = \"neighbour\"\nkernel = {:?}\n\
          [[guest]]\nname = {:?}\nkernel = {:?}\nmemory = {:?}\ncpus = {}\nboot = {:?}\n\
-         cpu = {cpu:?}\n{}\n",
+         cpu = {cpu:?}\n{}{}\n",
         directory.join("neighbour"),
         probe.name,
         directory.join(probe.bin()),
         probe.memory,
         probe.smp,
         probe.boot,
+        others.collect::<String>(),
         disk.unwrap_or_default(),
     )
 }

@@ -2,13 +2,17 @@
 
 use std::path::Path;
 
-use trapeze_vmm::bundle::{DiskModel, MmioVersion};
+use trapeze_vmm::bundle::{ConsoleModel, DiskModel, MmioVersion, RngModel};
+use trapeze_vmm::bus;
 
 use super::guest::Guest;
 use super::image::Start;
 use super::spec::Plan;
 use super::values::Storage;
 use crate::mode::Mode;
+
+/// virtio-mmio slots of QEMU's `virt`.
+const SLOTS: usize = bus::VIRTIO_SLOTS as usize;
 
 /// Files that a run needs besides those of the guests.
 pub(super) struct Files<'a> {
@@ -47,7 +51,7 @@ pub(super) fn arguments(plan: &Plan, memory: u64, files: &Files<'_>) -> Vec<Stri
     }
     line.console(files.console);
     match (plan.mode, plan.guests.first()) {
-        (Mode::Native, Some(guest)) => line.native(guest),
+        (Mode::Native, Some(guest)) => line.native(guest, files.console.is_some()),
         _ => line.machine(plan, files),
     }
     line.0
@@ -102,7 +106,7 @@ impl Line {
     }
 
     /// The machine that a guest believes to be on, for real.
-    fn native(&mut self, guest: &Guest) {
+    fn native(&mut self, guest: &Guest, copied: bool) {
         self.add(match guest.start {
             Start::Bare => "-bios none",
             Start::Firmware => "-bios default",
@@ -121,6 +125,22 @@ impl Line {
         let legacy = guest.disks.iter().any(|disk| disk.model == legacy);
         self.pair("-global", format!("virtio-mmio.force-legacy={legacy}"));
         self.disks(0, guest, true);
+        self.others(guest, if copied { "console" } else { "serial0" });
+    }
+
+    /// Console and source of random bytes, in the last slots that are free, as
+    /// the VMM has them; `terminal` is the name of QEMU's.
+    fn others(&mut self, guest: &Guest, terminal: &str) {
+        let mut free = (guest.disks.len()..SLOTS).rev();
+        let console = guest.console == ConsoleModel::VirtioMmio;
+        if let Some(slot) = if console { free.next() } else { None } {
+            self.add(&format!("-device virtio-serial-device,bus=virtio-mmio-bus.{slot}"));
+            self.add(&format!("-device virtconsole,chardev={terminal}"));
+        }
+        let rng = guest.rng == RngModel::VirtioMmio;
+        if let Some(slot) = if rng { free.next() } else { None } {
+            self.add(&format!("-device virtio-rng-device,bus=virtio-mmio-bus.{slot}"));
+        }
     }
 
     /// QEMU disks. Natively they are in the slots where the guest looks, and

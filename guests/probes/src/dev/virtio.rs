@@ -12,6 +12,10 @@ pub const SLOTS: u64 = 8;
 pub const MAGIC: u32 = 0x7472_6976;
 /// Device id of a block device.
 pub const BLOCK: u32 = 2;
+/// Device id of a console, whose queue 1 is for what it shows.
+pub const CONSOLE: u32 = 3;
+/// Device id of a source of random bytes.
+pub const ENTROPY: u32 = 4;
 /// Entries of the queue that [`Disk`] sets up.
 pub const QUEUE_SIZE: u32 = 8;
 
@@ -49,7 +53,13 @@ pub const fn irq(n: u64) -> u64 {
 /// The first slot with a block device.
 #[must_use]
 pub fn find_block() -> Option<u64> {
-    (0..SLOTS).find(|n| slot(*n).read::<u32>(DEVICE_ID) == BLOCK)
+    find(BLOCK)
+}
+
+/// The first slot with a device of this id.
+#[must_use]
+pub fn find(id: u32) -> Option<u64> {
+    (0..SLOTS).find(|n| slot(*n).read::<u32>(DEVICE_ID) == id)
 }
 
 /// Descriptor flag: another one follows.
@@ -57,7 +67,8 @@ pub const NEXT: u64 = 1;
 /// Descriptor flag: the device writes.
 pub const WRITE: u64 = 2;
 
-/// A block device with its queue, in the layout that both versions can use:
+/// A block device with its queue, or another device with one of its queues,
+/// in the layout that both versions can use:
 /// descriptors and available ring in the first page, used ring in the second.
 pub struct Disk {
     /// The device's registers.
@@ -69,6 +80,7 @@ pub struct Disk {
     /// Request header at 0, status at 16, data in the next page.
     pub request: Frame,
     issued: u64,
+    number: u32,
 }
 
 /// Index, in doublewords of the queue's first page, of the available ring.
@@ -84,13 +96,22 @@ impl Disk {
         disk
     }
 
+    /// The same for queue `number` of any device.
+    #[must_use]
+    pub fn on_queue(n: u64, number: u32) -> Self {
+        let mut device = Self { number, ..Self::detached(n) };
+        device.restart();
+        device
+    }
+
     /// The memory of a driver for the device in `slot`, or for one that has
     /// no registers; nothing is set up.
     #[must_use]
     pub fn detached(n: u64) -> Self {
         let regs = slot(n);
         let version = regs.read(VERSION);
-        Self { regs, version, queue: Frame::run(2), request: Frame::run(2), issued: 0 }
+        let [queue, request] = [Frame::run(2), Frame::run(2)];
+        Self { regs, version, queue, request, issued: 0, number: 0 }
     }
 
     /// Addresses of the descriptors, the available ring, the used ring.
@@ -126,10 +147,10 @@ impl Disk {
         }
     }
 
-    /// Tells the device that queue 0 lies at `pa` (two pages).
+    /// Tells the device that the queue lies at `pa` (two pages).
     pub fn set_queue(&self, pa: u64) {
         let regs = self.regs;
-        regs.write(QUEUE_SEL, 0_u32);
+        regs.write(QUEUE_SEL, self.number);
         regs.write(QUEUE_NUM, QUEUE_SIZE);
         if self.version == 2 {
             let parts = [
@@ -158,7 +179,7 @@ impl Disk {
     /// Makes the chain that starts at `head` available, and notifies.
     pub fn submit(&mut self, head: u64) {
         self.offer(head);
-        self.regs.write(QUEUE_NOTIFY, 0_u32);
+        self.regs.write(QUEUE_NOTIFY, self.number);
     }
 
     /// Makes the chain that starts at `head` available.
@@ -189,6 +210,13 @@ impl Disk {
     #[must_use]
     pub fn used(&self) -> u64 {
         self.queue.after(1).get(0) >> 16 & 0xffff
+    }
+
+    /// Bytes that the device says it wrote, for element `n` (below 8) of the
+    /// used ring.
+    #[must_use]
+    pub fn written(&self, n: usize) -> u64 {
+        self.queue.after(1).get(1 + n) & 0xffff_ffff
     }
 
     /// Waits until all submitted chains are used, or for some seconds.
