@@ -22,10 +22,11 @@ const NO_EXIT: &str = "interrupts injected";
 /// If a run fails.
 pub fn measure(explain: bool) -> Result<Vec<Row>> {
     let bench = Bench::prepare()?;
-    let steps = 2 + OPERATIONS.len() * if explain { 2 } else { 1 };
+    let steps = 3 + OPERATIONS.len() * if explain { 2 } else { 1 };
     let progress = Progress::new(steps);
     let native = progress.step("all operations, natively", || bench.figures(Mode::Native))?;
     let guest = progress.step("all operations, as a guest", || bench.figures(Mode::Guest))?;
+    let assisted = progress.step("all operations, assisted", || bench.assisted_figures())?;
     let mut rows = Vec::new();
     for operation in OPERATIONS {
         let what = format!("exits of {}", operation.name);
@@ -36,15 +37,14 @@ pub fn measure(explain: bool) -> Result<Vec<Row>> {
             })?,
             false => Vec::new(),
         };
-        rows.push(row(operation, &native, &guest, causes, profile)?);
+        rows.push(row(operation, [&native, &guest, &assisted], causes, profile)?);
     }
     Ok(rows)
 }
 
 fn row(
     operation: Operation,
-    native: &Figures,
-    guest: &Figures,
+    [native, guest, assisted]: [&Figures; 3],
     causes: Figures,
     profile: Vec<Share>,
 ) -> Result<Row> {
@@ -58,6 +58,8 @@ fn row(
         native: figure(native)?,
         guest: figure(guest)?,
         target: operation.target,
+        assisted: Some(figure(assisted)?),
+        assisted_target: operation.assisted,
         rvirt: operation.rvirt,
         exits: causes.values().sum(),
         causes,
@@ -101,9 +103,9 @@ mod tests {
     fn an_operation_that_was_not_measured_is_an_error() {
         let operation = OPERATIONS[0];
         let (some, none) = (figures(&[("csrr", 3.0)]), figures(&[]));
-        let both = row(operation, &some, &some, none.clone(), Vec::new()).unwrap();
+        let both = row(operation, [&some; 3], none.clone(), Vec::new()).unwrap();
         assert_eq!((both.native, both.exits, both.target), (3.0, 0.0, Some(150.0)));
-        let failure = row(operation, &some, &none, none.clone(), Vec::new()).unwrap_err();
+        let failure = row(operation, [&some, &none, &some], none.clone(), Vec::new()).unwrap_err();
         assert_eq!(failure.to_string(), "the probe does not know csrr");
     }
 }

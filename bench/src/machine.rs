@@ -59,7 +59,21 @@ impl Bench {
     /// # Errors
     /// If the probe does not come to its end.
     pub fn figures(&self, mode: Mode) -> Result<Figures> {
-        let text = output(self.run(mode, ""))?;
+        Self::figures_of(self.run(mode, ""))
+    }
+
+    /// Instructions of all operations for a guest in assisted mode.
+    ///
+    /// # Errors
+    /// If the probe does not come to its end.
+    pub fn assisted_figures(&self) -> Result<Figures> {
+        let mut command = self.run(Mode::Guest, "");
+        command.args(["--cpu", "assisted"]);
+        Self::figures_of(command)
+    }
+
+    fn figures_of(command: Command) -> Result<Figures> {
+        let text = output(command)?;
         match text.contains("cost: pass") {
             true => Ok(figures(&text)),
             false => Err(broken(format!("the probe did not finish:\n{text}"))),

@@ -25,14 +25,19 @@ pub enum Look {
 /// The table of all operations.
 pub fn operations(rows: &[Row], look: Look) -> String {
     let mut table = Builder::default();
-    table.push_record(["operation", "", "native", "ours", "target", "[RVirt]", "exits"]);
+    let heads = ["operation", "", "native", "assisted", "target"];
+    table.push_record(heads.into_iter().chain(["classic", "target", "[RVirt]", "exits"]));
+    let marked = |n, misses| format!("{}{}", number(n), if misses { " !" } else { "" });
     for row in rows {
-        let ours = format!("{}{}", number(row.guest), if row.misses() { " !" } else { "" });
+        let ours = marked(row.guest, row.misses());
+        let assisted = row.assisted.map(|n| marked(n, row.misses_assisted()));
         let rvirt = row.rvirt.map(|n| format!("[{}]", number(n)));
         table.push_record([
             row.name.clone(),
             row.what.clone(),
             number(row.native),
+            assisted.unwrap_or_default(),
+            row.assisted_target.map(number).unwrap_or_default(),
             ours,
             row.target.map(number).unwrap_or_default(),
             rvirt.unwrap_or_default(),

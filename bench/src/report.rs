@@ -62,6 +62,12 @@ pub struct Row {
     pub guest: f64,
     /// What `guest` should be at most.
     pub target: Option<f64>,
+    /// Instructions as a guest in assisted mode; older reports have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub assisted: Option<f64>,
+    /// What `assisted` should be at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub assisted_target: Option<f64>,
     /// What a guest of RVirt needs.
     pub rvirt: Option<f64>,
     /// Exits.
@@ -77,6 +83,11 @@ impl Row {
     /// Whether it costs more than it should.
     pub fn misses(&self) -> bool {
         self.target.is_some_and(|target| self.guest > target)
+    }
+
+    /// Whether it does so in assisted mode.
+    pub fn misses_assisted(&self) -> bool {
+        self.assisted.zip(self.assisted_target).is_some_and(|(n, target)| n > target)
     }
 }
 
@@ -153,6 +164,8 @@ pub(crate) mod tests {
             native: 3.0,
             guest,
             target: Some(150.0),
+            assisted: Some(guest - 147.0),
+            assisted_target: Some(3.0),
             rvirt: Some(349.0),
             exits: 1.0,
             causes: Figures::from([("csr sscratch".to_owned(), 1.0)]),
