@@ -117,7 +117,7 @@ impl Effort {
     /// Enough to see the order of things.
     pub const QUICK: Self = Self { rounds: 2, ms: 20 };
     /// Enough to compare.
-    pub const FULL: Self = Self { rounds: 5, ms: 300 };
+    pub const FULL: Self = Self { rounds: 3, ms: 300 };
 }
 
 /// Measures all rungs.
