@@ -1,3 +1,5 @@
+//! The drive from the driver's chair, register by register.
+
 use proptest::prelude::*;
 
 use super::*;
