@@ -48,6 +48,11 @@ check "memory"
 dd if=/dev/urandom of=/tmp/file bs=64k count=64 2>/dev/null
 cp /tmp/file /tmp/copy
 cmp /tmp/file /tmp/copy || fail "a copy differs"
+# Blocks of this size are mapped and unmapped, a new process each time.
+sum=$(md5sum </tmp/file)
+for turn in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+    [ "$(dd if=/tmp/file bs=2M 2>/dev/null | md5sum)" = "$sum" ] || fail "a mapped block differs"
+done
 rm -f /tmp/file /tmp/copy /tmp/float.*
 
 # A disk, where there is one: its first sectors are kept.
