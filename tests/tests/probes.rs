@@ -37,6 +37,7 @@ struct Probe {
     ata: bool,
     console: bool,
     rng: bool,
+    burst: bool,
     legacy: bool,
     native: bool,
     native_below: u32,
@@ -114,6 +115,7 @@ impl Probe {
     /// What kind of disk is attached, as an option says it.
     fn disk_kind(&self) -> &'static str {
         match (self.ata, self.pv, self.legacy) {
+            (true, _, _) if self.burst => "model=ata,burst",
             (true, _, _) => "model=ata",
             (_, true, _) => "model=pv",
             (_, _, true) => "version=1",

@@ -164,7 +164,7 @@ impl<'a> Reader<'a> {
         let model = match self.text("model")? {
             "virtio-mmio" => DiskModel::VirtioMmio(self.mmio_version()?),
             "pv" => DiskModel::Pv,
-            "ata" => DiskModel::Ata,
+            "ata" => DiskModel::Ata { burst: self.node.property("burst").is_some() },
             other => return Err(self.bad(format!("model: unknown value {other:?}"))),
         };
         let backend = match self.text("backend")? {

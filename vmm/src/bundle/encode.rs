@@ -102,7 +102,12 @@ fn disk_node(number: usize, disk: &Disk) -> DeviceTreeNode {
             "virtio-mmio"
         }
         DiskModel::Pv => "pv",
-        DiskModel::Ata => "ata",
+        DiskModel::Ata { burst } => {
+            if burst {
+                set(&mut node, "burst", [0u8; 0]);
+            }
+            "ata"
+        }
     };
     set(&mut node, "model", model);
     match &disk.backend {

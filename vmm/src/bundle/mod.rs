@@ -159,7 +159,10 @@ pub enum DiskModel {
     /// Paravirtual: virtio queues without registers.
     Pv,
     /// An emulated ATA drive.
-    Ata,
+    Ata {
+        /// Whether copy loops at its data port are carried on in one exit.
+        burst: bool,
+    },
 }
 
 /// The emulated console of a guest.

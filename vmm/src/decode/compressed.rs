@@ -1,9 +1,10 @@
 //! The compressed loads and stores (volume I, "RVC Instruction Set
-//! Listings"), and `c.ebreak`.
+//! Listings"), `c.ebreak`, and what copy loops have beside them.
 //!
 //! In each offset the bits lie scattered; [`field`] moves one run of them.
 
 use super::mem::{MemKind, MemOp};
+use super::step::{Condition, Step};
 use super::{FReg, Reg};
 use crate::bus::Width;
 
@@ -70,4 +71,37 @@ const fn load(rd: u32) -> MemKind {
 
 const fn store(rs2: u32) -> MemKind {
     MemKind::Store { rs2: Reg::new(rs2) }
+}
+
+/// `c.addi`, `c.addiw`, `c.mv` (an `addi` of nothing), `c.beqz` and `c.bnez`.
+pub(super) fn step(bits: u32) -> Option<Step> {
+    let rd = Reg::new(bits >> 7);
+    let immediate = sign_extend(field(bits, 12, 1, 5) | field(bits, 2, 5, 0), 6);
+    let offset = field(bits, 12, 1, 8)
+        | field(bits, 10, 2, 3)
+        | field(bits, 5, 2, 6)
+        | field(bits, 3, 2, 1)
+        | field(bits, 2, 1, 5);
+    let branch = |condition| {
+        let (rs1, offset) = (Reg::new(8 + field(bits, 7, 3, 0)), sign_extend(offset, 9));
+        Some(Step::Branch { condition, rs1, rs2: Reg::ZERO, offset })
+    };
+    match (bits & 3, bits >> 13 & 7) {
+        (1, word @ (0 | 1)) if rd != Reg::ZERO => {
+            Some(Step::Add { rd, rs1: rd, immediate, word: word == 1 })
+        }
+        (2, 4) if rd != Reg::ZERO && bits >> 12 & 1 == 0 && field(bits, 2, 5, 0) != 0 => {
+            let rs1 = Reg::new(field(bits, 2, 5, 0));
+            Some(Step::Add { rd, rs1, immediate: 0, word: false })
+        }
+        (1, 6) => branch(Condition::Equal),
+        (1, 7) => branch(Condition::NotEqual),
+        _ => None,
+    }
+}
+
+/// The low `width` bits of `value` as a signed number.
+const fn sign_extend(value: u32, width: u32) -> i32 {
+    let unused = 32 - width;
+    (value << unused).cast_signed() >> unused
 }

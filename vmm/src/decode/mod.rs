@@ -3,7 +3,7 @@
 //! A guest kernel in U-mode traps on each privileged instruction and on each
 //! access to a device, and here is what it wanted. Instructions that always
 //! run on the real hart (arithmetic, branches) are [`Inst::Other`]: the VMM
-//! never has to know them.
+//! never has to know them, but for the few of copy loops ([`step`]).
 //!
 //! Encodings are those of the RISC-V Instruction Set Manual: volume I,
 //! "RV32/64G Instruction Set Listings" and "RVC Instruction Set Listings", and
@@ -16,6 +16,7 @@
 mod compressed;
 mod float;
 mod mem;
+mod step;
 mod text;
 
 #[cfg(test)]
@@ -24,6 +25,7 @@ mod oracles;
 mod tests;
 
 pub use mem::{AmoOp, MemKind, MemOp, Order, mem_op};
+pub use step::{Condition, Step, step, sum};
 
 macro_rules! register {
     ($(#[$doc:meta])* $name:ident) => {

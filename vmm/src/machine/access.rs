@@ -8,7 +8,7 @@ use super::exit::inject;
 use super::hart::Hart;
 use super::seat::Seat;
 use crate::addr::{Access, Gpa, Gva, PAGE_SIZE};
-use crate::bus::{self, AccessFault, Width};
+use crate::bus::{self, AccessFault, Region, Width};
 use crate::decode::{self, AmoOp, MemKind, MemOp};
 use crate::mmu::shadow::{Outcome, Shadow};
 use crate::mmu::space::View;
@@ -17,7 +17,7 @@ use crate::stats::{DeviceAccess, Did};
 use crate::vcpu::Cause;
 
 /// Why an emulated access did not happen.
-enum Failed {
+pub(super) enum Failed {
     /// The tables do not allow it.
     Page(Gva),
     /// There is nothing that could be accessed.
@@ -96,7 +96,13 @@ impl<H: Host> Hart<H> {
     /// more the guest will find out by itself: `None`.
     #[inline]
     pub(super) fn fetch(&mut self, seat: &mut Seat) -> Option<u32> {
-        let (ram, pc) = (&seat.guest.ram, Gva(seat.cpu.ctx.pc));
+        self.fetch_at(seat, Gva(seat.cpu.ctx.pc))
+    }
+
+    /// The same for another place.
+    #[inline]
+    pub(super) fn fetch_at(&mut self, seat: &mut Seat, pc: Gva) -> Option<u32> {
+        let ram = &seat.guest.ram;
         let gpa = self.code_address(seat, pc)?;
         if pc.page_offset() != PAGE_SIZE - 2 {
             return ram.load_instruction(gpa).ok();
@@ -136,6 +142,12 @@ impl<H: Host> Hart<H> {
         let op = decode::mem_op(inst).filter(|op| self.address(seat, op) == gva);
         let done = op.and_then(|op| self.device_op(n, seat, op, gpa).ok());
         match done {
+            Some(did @ Did::Device(DeviceAccess { region: Region::Ata, .. })) => {
+                if let Some(op) = op.filter(|_| seat.guest.bursts && gpa == bus::ATA.base) {
+                    self.burst(seat, gva, &op);
+                }
+                did
+            }
             Some(did) => did,
             // An AMO is a store, whatever part of it the hardware missed.
             None => inject(seat, access_fault(op.map_or(access, |op| op.access())), gva.0),
@@ -234,7 +246,12 @@ impl<H: Host> Hart<H> {
     }
 
     /// Translates a data address by the guest's tables.
-    fn data_address(&self, seat: &Seat, gva: Gva, access: Access) -> Result<Gpa, Failed> {
+    pub(super) fn data_address(
+        &self,
+        seat: &Seat,
+        gva: Gva,
+        access: Access,
+    ) -> Result<Gpa, Failed> {
         let shadow = seat.shadow().ok_or(Failed::Again)?;
         shadow.translate_gva(&seat.guest.ram, seat.data_space(), gva, access).map_err(|fault| {
             match fault {

@@ -85,6 +85,16 @@ impl Devices {
         self.wire.clear();
     }
 
+    /// Whether copy loops at the ATA disk's data port are carried on.
+    pub(super) fn bursts(&self) -> bool {
+        self.drive.as_ref().is_some_and(Drive::bursts)
+    }
+
+    /// Does something with the ATA disk that moves no interrupt line.
+    pub(super) fn with_drive<R>(&mut self, work: impl FnOnce(&mut Drive) -> R) -> Option<R> {
+        self.drive.as_mut().map(work)
+    }
+
     /// Whether a disk works on something, perhaps on the guest's memory.
     pub(super) fn busy(&self) -> bool {
         self.pv.busy()

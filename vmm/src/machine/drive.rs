@@ -16,18 +16,37 @@ pub(super) struct Drive {
     flying: bool,
     /// Whether the interrupt line was up.
     up: bool,
+    /// Whether copy loops at the data port are carried on.
+    bursts: bool,
 }
 
 impl Drive {
     /// A drive on `disk`; its buffer is made of memory of the VMM's.
-    pub(super) fn new(disk: Box<dyn Disk>, buffer: &'static mut [u8]) -> Self {
+    pub(super) fn new(disk: Box<dyn Disk>, buffer: &'static mut [u8], bursts: bool) -> Self {
         let chip = Ata::new(disk.sectors(), disk.serial(), GuestRam::buffer(buffer));
-        Self { chip, disk, flying: false, up: false }
+        Self { chip, disk, flying: false, up: false, bursts }
     }
 
     pub(super) fn reset(&mut self) {
         self.chip.reset();
         self.up = false;
+    }
+
+    /// Whether copy loops at the data port are carried on.
+    pub(super) fn bursts(&self) -> bool {
+        self.bursts
+    }
+
+    /// Bytes of the present block that the guest can read.
+    #[inline]
+    pub(super) fn readable(&self) -> u64 {
+        self.chip.readable()
+    }
+
+    /// Or write.
+    #[inline]
+    pub(super) fn writable(&self) -> u64 {
+        self.chip.writable()
     }
 
     /// Whether the storage works on something.
@@ -131,7 +150,7 @@ mod tests {
     fn drive(slow: bool, read_only: bool) -> Drive {
         let disk = RamDisk::new(vec![5; 8 * 512].leak(), [0; SERIAL], read_only);
         let disk: Box<dyn Disk> = if slow { Box::new(Slow(disk, None)) } else { Box::new(disk) };
-        Drive::new(disk, vec![0; 2 * to_usize(BUFFER)].leak())
+        Drive::new(disk, vec![0; 2 * to_usize(BUFFER)].leak(), false)
     }
 
     fn command(drive: &mut Drive, code: u64) {

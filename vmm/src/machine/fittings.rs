@@ -73,12 +73,12 @@ impl Fittings {
                 Place::Slot(number)
             }
             DiskModel::Pv => Place::Pv(self.pv.add(Box::new(Blk::new(storage)))),
-            DiskModel::Ata if self.drive.is_some() => return Err(Reason::Drives),
-            DiskModel::Ata => {
+            DiskModel::Ata { .. } if self.drive.is_some() => return Err(Reason::Drives),
+            DiskModel::Ata { burst } => {
                 // A page more, so that it holds whole pages wherever it is.
                 let size = ata::BUFFER + PAGE_SIZE;
                 let buffer = (resources.bytes)(size).ok_or(Reason::Memory(size))?;
-                self.drive = Some(Drive::new(storage, buffer));
+                self.drive = Some(Drive::new(storage, buffer, burst));
                 Place::Ata
             }
         };

@@ -85,6 +85,8 @@ pub struct Guest {
     pub(super) disks: Vec<(usize, Place)>,
     /// Where the word of the paravirtual interrupt line is; zero: nowhere.
     pub(super) pv_pending: AtomicU64,
+    /// Whether copy loops at the ATA disk's data port are carried on.
+    pub(super) bursts: bool,
     images: Images,
     /// What is loaded already: the first boot.
     loaded: SpinMutex<Option<Entry>>,
@@ -113,6 +115,7 @@ impl Guest {
             generation: AtomicU64::new(0),
             clock_offset: AtomicU64::new(0),
             alarm: AtomicU64::new(u64::MAX),
+            bursts: parts.devices.bursts(),
             devices: SpinMutex::new(parts.devices),
             links: (0..parts.cpus).map(|_| Link::new()).collect(),
             disks: parts.disks,

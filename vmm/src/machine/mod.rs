@@ -25,6 +25,7 @@
 mod access;
 mod assisted;
 mod boot;
+mod burst;
 mod clock;
 mod console;
 mod devices;

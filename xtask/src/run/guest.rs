@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use trapeze_vmm::bundle::{
-    Boot, ConsoleModel, CpuMode, DiskModel, MAX_CPUS, MAX_DISKS, MAX_ROOM, MmioVersion, RngModel,
+    Boot, ConsoleModel, CpuMode, DiskModel, MAX_CPUS, MAX_DISKS, MAX_ROOM, RngModel,
 };
 use trapeze_vmm::bus;
 
@@ -129,6 +129,9 @@ fn disks(all: &[DiskOption]) -> Result<Vec<Disk>> {
     if all.len() > MAX_DISKS {
         return Err(mistake(format!("a guest has at most {MAX_DISKS} disks")));
     }
+    if all.iter().any(|disk| disk.burst && disk.model != Model::Ata) {
+        return Err(mistake("burst is for a disk with model=ata"));
+    }
     if all.iter().filter(|disk| disk.model == Model::Ata).count() > 1 {
         return Err(mistake("a guest has at most one disk with model=ata"));
     }
@@ -137,7 +140,7 @@ fn disks(all: &[DiskOption]) -> Result<Vec<Disk>> {
             image::disk(&option.path, option.read_only || option.storage != Storage::Qemu)?;
             Ok(Disk {
                 path: option.path.clone(),
-                model: model(option.model, option.version),
+                model: model(option),
                 storage: option.storage,
                 room: option.room.0,
                 read_only: option.read_only,
@@ -146,11 +149,11 @@ fn disks(all: &[DiskOption]) -> Result<Vec<Disk>> {
         .collect()
 }
 
-fn model(model: Model, version: MmioVersion) -> DiskModel {
-    match model {
-        Model::VirtioMmio => DiskModel::VirtioMmio(version),
+fn model(option: &DiskOption) -> DiskModel {
+    match option.model {
+        Model::VirtioMmio => DiskModel::VirtioMmio(option.version),
         Model::Pv => DiskModel::Pv,
-        Model::Ata => DiskModel::Ata,
+        Model::Ata => DiskModel::Ata { burst: option.burst },
     }
 }
 

@@ -23,7 +23,7 @@ pub struct GuestOptions {
     /// Initial RAM disk
     #[arg(long, value_name = "PATH")]
     pub initrd: Option<PathBuf>,
-    /// Disk image: `PATH[,model=virtio-mmio|pv|ata][,version=1|2][,backend=qemu|ram|overlay|qemu-overlay][,room=SIZE][,ro]`; repeatable
+    /// Disk image: `PATH[,model=virtio-mmio|pv|ata][,version=1|2][,backend=qemu|ram|overlay|qemu-overlay][,room=SIZE][,ro][,burst]`; repeatable
     #[arg(long, value_name = "DISK")]
     pub disk: Vec<DiskOption>,
     /// Network: user, switch or none, `[,model=pv|virtio-mmio]`

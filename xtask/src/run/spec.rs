@@ -135,7 +135,7 @@ impl Plan {
                 "--stats, --trace, --harts and --escape need the VMM: leave out --native",
             ));
         }
-        if guest.disks.iter().any(|disk| disk.model == DiskModel::Ata) {
+        if guest.disks.iter().any(|disk| matches!(disk.model, DiskModel::Ata { .. })) {
             return Err(mistake("QEMU's virt has no ATA disk: leave out --native, or model=ata"));
         }
         let versions: Vec<DiskModel> = guest.disks.iter().map(|disk| disk.model).collect();

@@ -93,6 +93,8 @@ pub struct DiskOption {
     pub room: Size,
     /// Whether the guest can only read.
     pub read_only: bool,
+    /// With [`Model::Ata`]: whether copy loops are carried on in one exit.
+    pub burst: bool,
 }
 
 impl FromStr for DiskOption {
@@ -119,6 +121,7 @@ impl DiskOption {
             storage: Storage::Qemu,
             room: ROOM,
             read_only: false,
+            burst: false,
         }
     }
 
@@ -134,9 +137,10 @@ impl DiskOption {
             ("backend", name) => self.storage = storage(name)?,
             ("room", size) => self.room = size.parse()?,
             ("ro", "") => self.read_only = true,
+            ("burst", "") => self.burst = true,
             _ => {
                 return Err(format!(
-                    "{part:?} is unknown; there are model=, version=, backend=, room= and ro"
+                    "{part:?} is unknown; there are model=, version=, backend=, room=, ro and burst"
                 ));
             }
         }

@@ -123,12 +123,15 @@ fn wait_ready() -> u8 {
     }
 }
 
+/// Loops over halfwords, of a buffer that is aligned to pages.
 fn read_block(block: &mut [u8]) {
-    let halves = block.as_chunks_mut::<2>().0;
-    halves.iter_mut().for_each(|half| *half = ATA.read::<u16>(DATA).to_le_bytes());
+    // SAFETY: any bytes are halfwords.
+    let halves = unsafe { block.align_to_mut::<u16>() }.1;
+    halves.iter_mut().for_each(|half| *half = ATA.read(DATA));
 }
 
 fn write_block(block: &[u8]) {
-    let halves = block.as_chunks::<2>().0;
-    halves.iter().for_each(|half| ATA.write(DATA, u16::from_le_bytes(*half)));
+    // SAFETY: as above.
+    let halves = unsafe { block.align_to::<u16>() }.1;
+    halves.iter().for_each(|half| ATA.write(DATA, *half));
 }
