@@ -84,6 +84,10 @@ impl<H: Host> Hart<H> {
                 Did::Fence
             }
             Step::Wait => {
+                // News that the guest has taken must not end its wait.
+                if seat.lines_may_be_down() {
+                    seat.refresh_lines(&self.host);
+                }
                 seat.waiting = !seat.cpu.wakes();
                 seat.todo |= Effects::INTERRUPTS;
                 Did::Wfi

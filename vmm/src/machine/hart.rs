@@ -107,8 +107,10 @@ impl<H: Host> Hart<H> {
     /// Waits for an interrupt, and sees to it.
     fn idle(&mut self) {
         self.host.wait();
-        self.host.clear_kick();
         self.serve_devices();
+        // Also the kicks that this hart gave itself for its devices: all seats
+        // are looked at now.
+        self.host.clear_kick();
     }
 
     /// Ends the turn of the seat that runs, at the next look.

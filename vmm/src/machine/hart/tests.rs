@@ -347,3 +347,23 @@ fn a_paused_guest_waits_until_it_may_go_on() {
     assert_eq!(rounds(), [true, true]);
     assert!(!guest.is_paused());
 }
+
+#[test]
+fn news_that_the_guest_has_taken_do_not_end_a_wait() {
+    let machine = machine(&[1], Boot::Machine, 1);
+    let (mut hart, mut seats) = hart(machine, &Board::new(1), 0, |_| unreachable!());
+    machine.start(&hart.host);
+    let [seat] = &mut seats[..] else { panic!("one seat") };
+    prepare(&mut hart, 0, seat);
+    let (word, line) = (RAM_BASE.wrapping_add(0x1000), Interrupt::MachineExternal.bit());
+    seat.cpu.csr.mie = line;
+    seat.guest.pv_pending.store(word.0, Ordering::Relaxed);
+    for (news, waits) in [(1, false), (0, true)] {
+        seat.guest.ram.store_u64(word, 1).unwrap();
+        seat.link.pv_lines.store(line, Ordering::Relaxed);
+        seat.refresh_lines(&hart.host);
+        seat.guest.ram.store_u64(word, news).unwrap();
+        assert_eq!(hart.handle(0, seat, WFI), Did::Wfi);
+        assert_eq!(seat.waiting, waits, "with {news} in the word");
+    }
+}
