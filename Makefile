@@ -2,7 +2,7 @@
 # what it can; the work is done by the host tool in xtask/.
 
 .DEFAULT_GOAL := help
-.PHONY: help qemu qemu-linux test lint bench bench-compare setup rust
+.PHONY: help qemu qemu-linux qemu-rcore test lint bench bench-compare setup rust
 
 RUST := 1.95
 
@@ -14,8 +14,11 @@ help: ## list what there is
 	@echo "  cargo xtask run --help    run guests of your own"
 	@echo "  While guests run, Ctrl-] ? lists the keys of the monitor, and Ctrl-A x ends the machine."
 
-qemu: rust ## run the demo guest; ARGS="..." adds options, such as --trace
+qemu: rust ## run the demo: our own guest kernel, with a shell; ARGS="..." adds options, such as --trace -
 	@cargo xtask qemu $(ARGS)
+
+qemu-rcore: rust ## run a kernel of the rCore tutorial, as it is
+	@cargo xtask rcore $(ARGS)
 
 qemu-linux: rust ## run Debian's Linux to a shell; KERNEL= INITRD= DISK= APPEND= CPUS= MEM= for your own
 	@cargo xtask linux $(if $(KERNEL),--kernel "$(KERNEL)") $(if $(INITRD),--initrd "$(INITRD)") \

@@ -90,6 +90,9 @@ impl fmt::Display for Line<'_> {
         };
         write!(f, "{}.{} {mode} {:#x}  ", self.guest, self.cpu, self.at.1)?;
         match (self.inst, Cause::from_code(self.cause)) {
+            // The hardware says that it came from U, the guest knows better.
+            _ if matches!(self.did, Did::Sbi(..)) => f.write_str("SBI call")?,
+            _ if matches!(self.did, Did::Hypercall(_)) => f.write_str("hypercall")?,
             (Some(inst), _) => write!(f, "{}", decode(inst))?,
             (None, Some(cause)) => f.write_str(cause.name())?,
             (None, None) => f.write_str("interrupt")?,

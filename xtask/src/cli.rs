@@ -20,8 +20,10 @@ struct Cli {
 enum Commands {
     /// Run one or more guests (see docs/running.md)
     Run(Box<RunCommand>),
-    /// Run the demo: a third-party Rust kernel with a shell and a file system
+    /// Run the demo: our own small kernel, with a shell and files on a disk
     Qemu(Box<RunOptions>),
+    /// Run a third-party Rust kernel with a shell and a file system
+    Rcore(Box<RunOptions>),
     /// Run Debian's Linux kernel to a shell; the options are those of run
     Linux(Box<RunCommand>),
     /// Install what is missing to build and run Trapeze
@@ -64,6 +66,7 @@ pub fn main() -> Result<u8> {
     match cli.command {
         Commands::Run(command) => crate::run::main(*command),
         Commands::Qemu(options) => demo::main(*options),
+        Commands::Rcore(options) => demo::rcore(*options),
         Commands::Linux(command) => linux::main(*command),
         Commands::Setup => setup::main().map(|()| 0),
         Commands::Test => suite::main().map(|()| 0),

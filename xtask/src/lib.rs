@@ -7,6 +7,7 @@
 pub mod cli;
 pub mod demo;
 pub mod failure;
+pub mod fat;
 pub mod guests;
 pub mod lint;
 pub mod linux;

@@ -37,8 +37,9 @@ fn vmm_clippy() -> Command {
 }
 
 fn guest_clippy() -> Command {
-    let mut clippy =
-        cargo("clippy --quiet --package guest-drivers --package probes --package ladder");
+    let mut clippy = cargo(
+        "clippy --quiet --package guest-drivers --package demo --package probes --package ladder",
+    );
     clippy.args(["--target", GUEST_TARGET, "--", "--deny", "warnings"]);
     clippy
 }

@@ -46,6 +46,14 @@ pub fn build_vmm() -> Result<PathBuf> {
     Ok(vmm_path())
 }
 
+/// Builds the demo's kernel; returns where it is.
+pub fn build_demo() -> Result<PathBuf> {
+    let mut cargo = cargo();
+    cargo.args(["build", "--release", "--package", "demo", "--target", GUEST_TARGET]);
+    build(cargo, "the demo")?;
+    Ok(target_dir().join(GUEST_TARGET).join("release/demo"))
+}
+
 /// Builds this tool as a separate process needs it; returns where it is.
 pub fn build_xtask() -> Result<PathBuf> {
     let mut cargo = cargo();

@@ -346,21 +346,27 @@ impl<H: Host> Hart<H> {
                 Did::HostTimer
             }
             3 => {
-                self.host.clear_kick();
-                if self.fp.len() > 1 {
-                    // It may be for another seat.
-                    self.others = self.others.min(self.earliest);
-                    seat.todo |= Effects::TIMER;
-                }
-                seat.todo |= Effects::INTERRUPTS;
+                self.kicked(seat);
                 Did::HostKick
             }
             _ if self.serve_devices() => {
-                seat.todo |= Effects::INTERRUPTS;
+                // The kicks that this hart gave itself for them are no exits.
+                self.kicked(seat);
                 Did::HostDevice
             }
             _ => Did::HostLog,
         }
+    }
+
+    /// Sees to it that what this hart was kicked for is looked at.
+    fn kicked(&mut self, seat: &mut Seat) {
+        self.host.clear_kick();
+        if self.fp.len() > 1 {
+            // It may be for another seat.
+            self.others = self.others.min(self.earliest);
+            seat.todo |= Effects::TIMER;
+        }
+        seat.todo |= Effects::INTERRUPTS;
     }
 
     /// Passes on what the real devices have to say; `false` if that was

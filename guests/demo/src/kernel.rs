@@ -1,0 +1,103 @@
+//! What there is, and the loop that serves it.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use guest_drivers::{Ecall, Linear, detect};
+
+use crate::boot::started_in_m;
+use crate::counters::{Counters, Reading};
+use crate::files::Files;
+use crate::shell::Shell;
+use crate::text::Bytes;
+use crate::tree::{self, Machine};
+use crate::{console, disk, events, heap, power, println};
+
+/// The VMM, as this kernel has it: no address is translated.
+pub(crate) type Vmm = guest_drivers::Vmm<Linear>;
+
+/// All that commands may need.
+pub(crate) struct Kernel {
+    /// The hart that this runs on.
+    pub(crate) hart: u64,
+    /// The machine.
+    pub(crate) machine: Machine,
+    /// The VMM's counters, if this is a guest.
+    pub(crate) counters: Option<Counters>,
+    /// The counters when they were last shown.
+    pub(crate) shown: Reading,
+    /// Bytes that the heap has.
+    pub(crate) heap: usize,
+    /// Devices, and how they are reached.
+    pub(crate) devices: Vec<(&'static str, String)>,
+    /// The files, if there is a disk.
+    pub(crate) files: Option<Files>,
+}
+
+/// The kernel, from its first instruction in Rust on.
+pub(crate) fn main(hart: u64, tree: *const u8) -> ! {
+    // SAFETY: what the firmware passed on.
+    let bytes = unsafe { tree::bytes(tree) };
+    let memory = tree::memory(bytes).expect("a device tree that names the memory");
+    // The tree is in RAM, too; all behind the kernel, and before the tree, is ours.
+    let end = if tree.addr() < memory.1 { tree.addr() } else { memory.1 };
+    // SAFETY: there is nobody else.
+    let heap = unsafe { heap::init(end) };
+    let machine = Machine::new(bytes).expect("a device tree that names harts and devices");
+    let mut kernel = Kernel::new(hart, machine, bytes, heap);
+    let mut shell = Shell::default();
+    shell.prompt();
+    loop {
+        while let Some(key) = console::key() {
+            shell.key(key, &mut kernel);
+        }
+        events::wait();
+    }
+}
+
+impl Kernel {
+    fn new(hart: u64, machine: Machine, tree: &[u8], heap: usize) -> Self {
+        if let Some(finisher) = machine.finisher {
+            power::init(finisher.registers());
+        }
+        // SAFETY: no address is translated.
+        let vmm = detect::by_device_tree(tree, unsafe { Linear::identity() });
+        // SAFETY: the VMM has answered.
+        let ecall = vmm.and_then(|_| unsafe { Ecall::assume() });
+        events::init(vmm, machine.plic.map(|plic| plic.registers()), hart);
+        let mut devices = Vec::new();
+        devices.push(("console", console::init(&machine, vmm).into()));
+        let disk = disk::find(&machine, vmm).map(|(disk, how)| {
+            devices.push(("disk", format!("{how}, {}", Bytes(512 * disk.sectors()))));
+            disk
+        });
+        let counters = ecall.and_then(Counters::new);
+        let files = disk.map(Files::new);
+        let shown = Reading::default();
+        let kernel = Self { hart, machine, counters, shown, heap, devices, files };
+        kernel.greet();
+        kernel
+    }
+
+    fn greet(&self) {
+        println!();
+        println!("Trapeze demo kernel: {}", self.nature());
+        for (device, how) in &self.devices {
+            println!("  {device:8} {how}");
+        }
+        println!("Type \"help\" for the commands.");
+    }
+
+    /// Where this kernel runs.
+    pub(crate) fn nature(&self) -> String {
+        let mode = if started_in_m() { "started in M-mode" } else { "started in S-mode" };
+        match self.counters.and_then(Counters::version) {
+            Some(version) => format!(
+                "virtual, a guest of Trapeze (interface {}.{}), {mode}",
+                version.major, version.minor
+            ),
+            None => format!("native, on the bare machine, {mode}"),
+        }
+    }
+}
