@@ -97,7 +97,7 @@ impl Host for RealHart {
     }
 
     #[inline]
-    fn save_supervisor(&mut self) -> Supervisor {
+    fn save_supervisor(&mut self) -> &Supervisor {
         self.supervisor.save()
     }
 

@@ -23,6 +23,7 @@ const OF_SUPERVISOR: u64 =
 macro_rules! update {
     ($holds:expr, $wanted:expr, $($field:ident $write:ident),+ $(,)?) => {
         $(if $holds.$field != $wanted.$field {
+            $holds.$field = $wanted.$field;
             csr::$write($wanted.$field);
         })+
     };
@@ -47,30 +48,10 @@ impl RealSupervisor {
         Self { holds }
     }
 
-    /// The registers as they are; with what S-mode cannot change.
-    #[inline(always)]
-    fn read(known: Supervisor) -> Supervisor {
-        let status = csr::status();
-        Supervisor {
-            mode: status::mpp(status),
-            status,
-            stvec: csr::supervisor_vector(),
-            sscratch: csr::supervisor_scratch(),
-            sepc: csr::supervisor_pc(),
-            scause: csr::supervisor_cause(),
-            stval: csr::supervisor_value(),
-            sie: csr::supervisor_enabled(),
-            sip: csr::pending() & csr::SUPERVISOR_INTERRUPTS,
-            scounteren: csr::supervisor_counters(),
-            senvcfg: csr::supervisor_configuration(),
-            ..known
-        }
-    }
-
     /// The guest goes on in S-mode or U-mode with these registers.
     #[inline(always)]
     pub(super) fn load(&mut self, wanted: &Supervisor) {
-        let holds = &self.holds;
+        let holds = &mut self.holds;
         update!(
             holds, wanted,
             exceptions set_exception_delegation,
@@ -85,17 +66,29 @@ impl RealSupervisor {
             sip set_supervisor_pending,
         );
         if holds.sie != wanted.sie {
+            holds.sie = wanted.sie;
             csr::set_enabled(csr::MACHINE_INTERRUPTS | wanted.sie);
         }
         csr::set_status(NATIVE | wanted.status | (wanted.mode as u64) << status::MPP_SHIFT);
-        self.holds = *wanted;
     }
 
-    /// The registers as the guest left them.
+    /// The registers as the guest left them; S-mode cannot change what is
+    /// delegated to it.
     #[inline(always)]
-    pub(super) fn save(&mut self) -> Supervisor {
-        self.holds = Self::read(self.holds);
-        self.holds
+    pub(super) fn save(&mut self) -> &Supervisor {
+        let (holds, status) = (&mut self.holds, csr::status());
+        holds.mode = status::mpp(status);
+        holds.status = status;
+        holds.stvec = csr::supervisor_vector();
+        holds.sscratch = csr::supervisor_scratch();
+        holds.sepc = csr::supervisor_pc();
+        holds.scause = csr::supervisor_cause();
+        holds.stval = csr::supervisor_value();
+        holds.sie = csr::supervisor_enabled();
+        holds.sip = csr::pending() & csr::SUPERVISOR_INTERRUPTS;
+        holds.scounteren = csr::supervisor_counters();
+        holds.senvcfg = csr::supervisor_configuration();
+        holds
     }
 
     /// The next guest runs in U-mode alone, or none does.
@@ -109,11 +102,10 @@ impl RealSupervisor {
             sip set_supervisor_pending,
             scounteren set_supervisor_counters,
         );
-        if self.holds.sie != 0 {
+        if self.holds.sie != NONE.sie {
+            self.holds.sie = NONE.sie;
             csr::set_enabled(csr::MACHINE_INTERRUPTS);
         }
         csr::clear_status_bits(OF_SUPERVISOR);
-        let Supervisor { exceptions, interrupts, sip, scounteren, sie, .. } = NONE;
-        self.holds = Supervisor { exceptions, interrupts, sip, scounteren, sie, ..self.holds };
     }
 }

@@ -20,6 +20,11 @@ use crate::mmu::space::View;
 use crate::stats::Did;
 use crate::vcpu::{CsrId, Effects, Exception, Mode, Step, status};
 
+/// From the places of SUM and MXR in `mstatus` to those in a [`View`].
+const SUM_TO_VIEW: u32 = 17;
+const _: () = assert!(status::SUM >> SUM_TO_VIEW == View::SUM.bits() as u64);
+const _: () = assert!(status::MXR >> SUM_TO_VIEW == View::MXR.bits() as u64);
+
 impl Seat {
     /// Whether the virtual hart is in a mode that the real one has, too.
     #[inline(always)]
@@ -38,24 +43,33 @@ impl Seat {
     #[inline(always)]
     pub(super) fn take_back<H: Host>(&mut self, host: &mut H) {
         if self.supervising {
-            self.supervising = false;
-            self.cpu.set_supervisor(&host.save_supervisor());
+            self.fetch_registers(host);
             let moved = self.look_as(self.cpu.mode, self.cpu.csr.mstatus);
             self.todo |= Effects::SUPERVISOR | moved;
         }
     }
 
+    #[inline(always)]
+    fn fetch_registers<H: Host>(&mut self, host: &mut H) {
+        self.supervising = false;
+        self.cpu.set_supervisor(host.save_supervisor());
+    }
+
     /// Notes who looks at memory: it may be in another mode than when it was
     /// entered. Without translation, vS and vU have a root each.
+    #[inline]
     fn look_as(&mut self, mode: Mode, status: u64) -> Effects {
-        let (user, view) = (mode == Mode::User, &mut self.space.view);
-        let moved = view.contains(View::BARE) && view.contains(View::USER) != user;
-        view.set(View::USER, user);
-        if !view.contains(View::BARE) {
-            view.set(View::SUM, !user && status & status::SUM != 0);
-            view.set(View::MXR, status & status::MXR != 0);
+        let before = self.space.view;
+        let user = if mode == Mode::User { View::USER } else { View::empty() };
+        if before.contains(View::BARE) {
+            self.space.view = before - View::USER | user;
+            return if self.space.view == before { Effects::empty() } else { Effects::TRANSLATION };
         }
-        if moved { Effects::TRANSLATION } else { Effects::empty() }
+        // Of no account in vU: there, U pages are all there is.
+        let [rights, ..] = (status >> SUM_TO_VIEW).to_le_bytes();
+        let rights = View::from_bits_truncate(rights) & (View::SUM | View::MXR);
+        self.space.view = View::NATIVE | user | rights;
+        Effects::empty()
     }
 
     /// The short path of guests that are not classic, for an instruction.
@@ -133,13 +147,13 @@ impl Seat {
 
     /// Gives the guest an exception.
     fn reflect<H: Host>(&mut self, host: &mut H, exception: Exception) -> Short {
-        self.take_back(host);
-        self.todo |= self.cpu.inject(exception);
+        self.fetch_registers(host);
+        let effects = self.cpu.inject(exception);
         if self.cpu.mode != Mode::Supervisor || self.space.is_bare() {
+            self.todo |= effects | Effects::SUPERVISOR;
             return Short::Settle;
         }
         // Mode and counters are the real hart's business.
-        self.todo = Effects::empty();
         self.hand_over(host);
         Short::Resume
     }

@@ -166,8 +166,8 @@ impl Host for FakeHost {
         self.fs = registers.status & status::FS;
     }
 
-    fn save_supervisor(&mut self) -> Supervisor {
-        self.supervisor.expect("a guest runs in S-mode")
+    fn save_supervisor(&mut self) -> &Supervisor {
+        self.supervisor.as_ref().expect("a guest runs in S-mode")
     }
 
     fn leave_supervisor(&mut self) {

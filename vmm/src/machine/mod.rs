@@ -119,7 +119,7 @@ pub trait Host: Env {
     /// assisted mode. The virtual FS in them is in force, too.
     fn load_supervisor(&mut self, registers: &Supervisor);
     /// The registers as the guest left them.
-    fn save_supervisor(&mut self) -> Supervisor;
+    fn save_supervisor(&mut self) -> &Supervisor;
     /// Makes the guest run in real U-mode alone, with nothing delegated.
     fn leave_supervisor(&mut self);
     /// The real `mstatus`: after an exit, whom it came from.
