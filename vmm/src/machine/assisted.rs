@@ -62,7 +62,7 @@ impl Seat {
         let before = self.space.view;
         let user = if mode == Mode::User { View::USER } else { View::empty() };
         if before.contains(View::BARE) {
-            self.space.view = before - View::USER | user;
+            self.space.view = (before - View::USER) | user;
             return if self.space.view == before { Effects::empty() } else { Effects::TRANSLATION };
         }
         // Of no account in vU: there, U pages are all there is.
