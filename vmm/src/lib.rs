@@ -11,7 +11,7 @@
 //!    ├─ mmu     guest page walk, shadow page tables
 //!    ├─ mem     guest RAM, addressed by Gpa
 //!    ├─ bus     the guest-physical address map: RAM or which device
-//!    │   └─ dev, virtio, disk    devices as register machines
+//!    │   └─ dev, virtio, disk, net   devices as register machines
 //!    ├─ pv      the same devices behind hypercalls
 //!    ├─ sbi     the firmware a guest kernel calls
 //!    ├─ bundle  what to run, from the host tool
@@ -40,6 +40,7 @@ pub mod load;
 pub mod machine;
 pub mod mem;
 pub mod mmu;
+pub mod net;
 pub mod pv;
 pub mod sbi;
 pub mod stats;

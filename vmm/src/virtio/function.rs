@@ -50,6 +50,8 @@ pub struct Function<D> {
     interrupt: InterruptStatus,
     /// Bit n: queue n has work that was put off.
     backlog: u32,
+    /// A backend has more than was collected at once.
+    uncollected: bool,
 }
 
 impl<D: Device> Function<D> {
@@ -65,6 +67,7 @@ impl<D: Device> Function<D> {
             before_reset: Status::empty(),
             interrupt: InterruptStatus::empty(),
             backlog: 0,
+            uncollected: false,
         }
     }
 
@@ -209,6 +212,7 @@ impl<D: Device> Function<D> {
     /// finished, and serves what was put off.
     pub fn poll(&mut self, ram: &GuestRam) {
         let collected = self.device.collect(&mut self.queues, ram);
+        self.uncollected = collected.is_ok_and(|served| served.contains(Served::MORE));
         self.answer(usize::MAX, collected);
         for index in 0..self.queues.len() {
             if self.backlog & bit(index) != 0 {
@@ -220,7 +224,7 @@ impl<D: Device> Function<D> {
     /// Whether [`poll`](Self::poll) has something to do at once.
     #[inline]
     pub fn has_backlog(&self) -> bool {
-        self.backlog != 0
+        self.backlog != 0 || self.uncollected
     }
 
     fn answer(&mut self, index: usize, served: Result<Served, Broken>) {

@@ -2,9 +2,9 @@
 //! that a guest reaches them by.
 //!
 //! ```text
-//!  mmio    registers that trap ──┐
-//!  (pv     hypercalls)           ├── function: status, features ── blk ── disk
-//!                                └── queue: chain                 console, entropy
+//!  mmio    registers that trap ──┐                               ┌─ blk ── disk
+//!  (pv     hypercalls)           ├── function: status, features ─┼─ net ── net
+//!                                └── queue: chain                └─ console, entropy
 //! ```
 //!
 //! A transport turns what the guest does into calls of [`Function`], which is
@@ -19,6 +19,7 @@ pub mod entropy;
 pub(crate) mod fake;
 pub mod function;
 pub mod mmio;
+pub mod net;
 pub mod queue;
 
 use alloc::boxed::Box;
