@@ -20,9 +20,9 @@ qemu: rust ## run the demo: our own guest kernel, with a shell; ARGS="..." adds 
 qemu-rcore: rust ## run a kernel of the rCore tutorial, as it is
 	@cargo xtask rcore $(ARGS)
 
-qemu-linux: rust ## run Debian's Linux to a shell; KERNEL= INITRD= DISK= APPEND= CPUS= MEM= for your own
+qemu-linux: rust ## run Debian's Linux to a shell; KERNEL= INITRD= DISK= NET= APPEND= CPUS= MEM= for your own
 	@cargo xtask linux $(if $(KERNEL),--kernel "$(KERNEL)") $(if $(INITRD),--initrd "$(INITRD)") \
-	  $(if $(DISK),--disk "$(DISK)") $(if $(APPEND),--append "$(APPEND)") \
+	  $(if $(DISK),--disk "$(DISK)") $(if $(NET),--net "$(NET)") $(if $(APPEND),--append "$(APPEND)") \
 	  $(if $(CPUS),--cpus $(CPUS)) $(if $(MEM),--memory $(MEM)) $(ARGS)
 
 test: rust ## run all tests: on the host, the build for RISC-V, guests in QEMU

@@ -13,9 +13,10 @@ use dtoolkit::{FromPropertyValue, Node, Property};
 
 use super::{
     ALIGN, Backend, Base, COMPATIBLE, Causes, Config, Disk, DiskModel, Extent, Guest, MAX_CPUS,
-    MAX_DISKS, MAX_GUESTS, MAX_IMAGES, MAX_ROOM, MEMORY_UNIT, MmioVersion, Word,
+    MAX_DISKS, MAX_GUESTS, MAX_IMAGES, MAX_ROOM, MEMORY_UNIT, MmioVersion, Net, NetModel, Word,
 };
 use crate::addr::to_usize;
+use crate::net::Mac;
 
 /// Why a bundle was refused: which node, and what is wrong there.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -144,6 +145,12 @@ impl<'a> Reader<'a> {
         if memory == 0 || !memory.is_multiple_of(MEMORY_UNIT) {
             return Err(self.bad("memory: must be a multiple of 2 MiB"));
         }
+        let disks = self.each("disk", MAX_DISKS, Reader::disk)?;
+        let net = self.each("net", 1, Reader::net)?.pop();
+        let in_slot = |net: &Net| matches!(net.model, NetModel::VirtioMmio(_));
+        if disks.len() == MAX_DISKS && net.as_ref().is_some_and(in_slot) {
+            return Err(self.bad("net@0: the disks leave no slot for it"));
+        }
         Ok(Guest {
             name: self.text("name")?.to_string(),
             memory,
@@ -153,7 +160,8 @@ impl<'a> Reader<'a> {
             bootargs: self.text("bootargs")?.to_string(),
             kernel: self.extent("kernel")?.ok_or_else(|| self.bad("kernel: missing"))?,
             initrd: self.extent("initrd")?,
-            disks: self.each("disk", MAX_DISKS, Reader::disk)?,
+            disks,
+            net,
             no_reboot: self.node.property("no-reboot").is_some(),
             console: self.word("console")?,
             rng: self.word("rng")?,
@@ -185,6 +193,19 @@ impl<'a> Reader<'a> {
             Some(number) => Ok(Base::Image(number)),
             None => Ok(Base::Qemu { serial: self.text("serial")?.to_string() }),
         }
+    }
+
+    fn net(&self) -> Result<Net, Error> {
+        let model = match self.text("model")? {
+            "virtio-mmio" => NetModel::VirtioMmio(self.mmio_version()?),
+            "pv" => NetModel::Pv,
+            other => return Err(self.bad(format!("model: unknown value {other:?}"))),
+        };
+        let mac = Mac(self.need("mac")?);
+        if mac.is_group() {
+            return Err(self.bad(format!("mac: {mac} is not one interface")));
+        }
+        Ok(Net { model, mac, uplink: self.node.property("uplink").is_some() })
     }
 
     /// What disks have in common: a real one belongs to one of them, an image

@@ -8,8 +8,8 @@ use dtoolkit::ToPropertyValue;
 use dtoolkit::model::{DeviceTree, DeviceTreeNode, DeviceTreeProperty};
 
 use super::{
-    ALIGN, Backend, Base, COMPATIBLE, Config, Disk, DiskModel, Extent, Guest, MmioVersion, PAGE,
-    Word,
+    ALIGN, Backend, Base, COMPATIBLE, Config, Disk, DiskModel, Extent, Guest, MmioVersion, Net,
+    NetModel, PAGE, Word,
 };
 
 impl Config {
@@ -90,6 +90,26 @@ fn guest_node(number: usize, guest: &Guest) -> DeviceTreeNode {
     }
     for (number, disk) in guest.disks.iter().enumerate() {
         node.add_child(disk_node(number, disk));
+    }
+    if let Some(net) = &guest.net {
+        node.add_child(net_node(net));
+    }
+    node
+}
+
+fn net_node(net: &Net) -> DeviceTreeNode {
+    let mut node = DeviceTreeNode::new_unchecked("net@0");
+    let model = match net.model {
+        NetModel::VirtioMmio(version) => {
+            set(&mut node, "version", version.number());
+            "virtio-mmio"
+        }
+        NetModel::Pv => "pv",
+    };
+    set(&mut node, "model", model);
+    set(&mut node, "mac", net.mac.0);
+    if net.uplink {
+        set(&mut node, "uplink", [0u8; 0]);
     }
     node
 }

@@ -17,6 +17,8 @@ use alloc::vec::Vec;
 
 pub use decode::Error;
 
+use crate::net::Mac;
+
 /// `compatible` of the root node.
 pub const COMPATIBLE: &str = "trapeze,bundle-v1";
 /// Payloads begin at multiples of this, in bytes.
@@ -132,6 +134,8 @@ pub struct Guest {
     pub initrd: Option<Extent>,
     /// Its disks; number K is in virtio-mmio slot K.
     pub disks: Vec<Disk>,
+    /// Its network interface; with registers, in the slot behind the disks.
+    pub net: Option<Net>,
     /// A reset ends the guest, and is a failure.
     pub no_reboot: bool,
     /// The console that it has besides the paravirtual one.
@@ -183,6 +187,26 @@ pub enum RngModel {
     None,
     /// virtio-rng in the last virtio-mmio slot that is left.
     VirtioMmio,
+}
+
+/// The network interface of a guest.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Net {
+    /// The device that the guest sees.
+    pub model: NetModel,
+    /// Its address, of one interface.
+    pub mac: Mac,
+    /// Whether it reaches QEMU's network; if not, other guests only.
+    pub uplink: bool,
+}
+
+/// The device as which a guest sees its network interface.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NetModel {
+    /// virtio-net behind emulated MMIO registers.
+    VirtioMmio(MmioVersion),
+    /// Paravirtual: virtio queues without registers.
+    Pv,
 }
 
 /// The two register layouts of virtio-mmio (Virtio 1.2, 4.2.2 and 4.2.4).

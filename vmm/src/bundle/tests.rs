@@ -20,6 +20,11 @@ fn sample() -> Config {
             },
             Disk { model: DiskModel::Pv, backend: qemu, read_only: false },
         ],
+        net: Some(Net {
+            model: NetModel::VirtioMmio(MmioVersion::Modern),
+            mac: Mac::numbered(0),
+            uplink: true,
+        }),
         ..Guest::default()
     };
     let second = Guest {
@@ -32,6 +37,7 @@ fn sample() -> Config {
         kernel: Extent::unplaced(1),
         initrd: Some(Extent::unplaced(0)),
         disks: vec![overlay(Base::Image(1)), overlay(Base::Qemu { serial: "g1d1".into() })],
+        net: Some(Net { model: NetModel::Pv, mac: Mac::numbered(1), uplink: false }),
         no_reboot: true,
         console: ConsoleModel::VirtioMmio,
         rng: RngModel::VirtioMmio,
@@ -116,6 +122,12 @@ fn refusals_name_the_node_and_the_property() {
         c.guests[1].disks.iter_mut().for_each(large);
     };
     assert_eq!(problem(too_large), "bundle: /: linux: its overlays exceed 512 MiB");
+    assert_eq!(
+        problem(|c| c.guests[1].net.as_mut().unwrap().mac = Mac([0xff; 6])),
+        "bundle: net@0: mac: ff:ff:ff:ff:ff:ff is not one interface"
+    );
+    let full = |c: &mut Config| c.guests[0].disks = vec![c.guests[0].disks[1].clone(); MAX_DISKS];
+    assert_eq!(problem(full), "bundle: guest@0: net@0: the disks leave no slot for it");
     let many = |c: &mut Config| c.guests = vec![c.guests[1].clone(); MAX_GUESTS + 1];
     assert_eq!(problem(many), "bundle: guests: more than 8 nodes guest");
 }

@@ -133,6 +133,7 @@ unsafe fn build(tree: u64) -> Result<&'static Machine, Refusal> {
         ram: &mut |size| guest_ram(&mut free.borrow_mut(), size, alone),
         bytes: &mut |size| static_bytes(&mut free.borrow_mut(), size),
         disk: &mut virtio::disk,
+        network: &mut virtio::network,
         assists: csr::extensions() & csr::H == 0,
         has_log: virtio::has_log(),
         epoch: map.rtc.map(rtc::epoch),

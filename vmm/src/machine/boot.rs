@@ -13,6 +13,7 @@ use super::console::Console;
 use super::devices::Devices;
 use super::fittings::Fittings;
 use super::guest::{Guest, Parts};
+use super::network::Network;
 use super::seat::Seat;
 use super::wire::Wire;
 use super::{Host, Machine};
@@ -26,6 +27,7 @@ use crate::fdt::{Ata, Description};
 use crate::load::{self, BootRequest, LoadError};
 use crate::mem::GuestRam;
 use crate::mmu::shadow::Shadow;
+use crate::net;
 use crate::trace::Filter;
 use crate::vcpu::Mode;
 
@@ -60,6 +62,8 @@ pub struct Resources<'a> {
     pub bytes: &'a mut dyn FnMut(u64) -> Option<&'static mut [u8]>,
     /// Finds a real disk by its serial number.
     pub disk: &'a mut dyn FnMut(&str) -> Option<FoundDisk>,
+    /// The real network interface.
+    pub network: &'a mut dyn FnMut() -> Option<Box<dyn net::Wire>>,
     /// Whether vS can run in real S-mode: see [`BuildError`].
     pub assists: bool,
     /// Whether there is a log port.
@@ -83,6 +87,7 @@ pub(super) enum Reason {
     Memory(u64),
     Image(&'static str),
     NoDisk(String),
+    NoNetwork,
     Drives,
     NoSeed,
     Slots,
@@ -97,6 +102,7 @@ impl fmt::Display for BuildError {
             Reason::Memory(size) => write!(f, "the machine has no {} MiB left", size >> 20),
             Reason::Image(what) => write!(f, "the {what} lies outside the bundle"),
             Reason::NoDisk(serial) => write!(f, "QEMU has no virtio disk with serial {serial}"),
+            Reason::NoNetwork => f.write_str("QEMU has no network: -device virtio-net-device"),
             Reason::Drives => f.write_str("there is room for one disk with model=ata"),
             Reason::NoSeed => f.write_str("the machine has no seed for a random-number device"),
             Reason::Slots => f.write_str("it has more devices than virtio-mmio slots"),
@@ -162,18 +168,20 @@ pub fn build(config: &Config, resources: &mut Resources<'_>) -> Result<Machine, 
     let names = config.guests.iter().map(|guest| guest.name.as_str());
     let console = Arc::new(Console::new(names, config.escape));
     let mut guests = Vec::new();
+    let network = Network::new(&config.guests, (resources.network)());
     for guest in &config.guests {
-        let built = build_guest((guests.len(), &console), (guest, &config.images), resources);
+        let place = (guests.len(), &console, &network);
+        let built = build_guest(place, (guest, &config.images), resources);
         let name = || guest.name.clone();
         guests.push(built.map_err(|reason| BuildError { guest: name(), reason })?);
     }
     place_on_harts(&guests, resources.harts);
     let trace = Filter::new(config.trace, config.trace_limit);
-    Ok(Machine::new(guests, console, resources.harts, trace, resources.has_log))
+    Ok(Machine::new(guests, console, network, resources.harts, trace, resources.has_log))
 }
 
 fn build_guest(
-    (number, console): (usize, &Arc<Console>),
+    (number, console, network): (usize, &Arc<Console>, &Network),
     (config, images): (&bundle::Guest, &[Extent]),
     resources: &mut Resources<'_>,
 ) -> Result<Guest, Reason> {
@@ -188,7 +196,11 @@ fn build_guest(
     let cpus = to_usize(config.cpus.into());
     let shadow = Shadow::new(&ram, SHADOW_QUOTA, cpus > 1).ok_or_else(no_memory)?;
     let wire = Wire::new();
-    let mut fittings = Fittings::new((config, images), &wire, resources)?;
+    if config.net.as_ref().is_some_and(|net| net.uplink) && !network.has_uplink() {
+        return Err(Reason::NoNetwork);
+    }
+    let ends = (&wire, network.plug(number));
+    let mut fittings = Fittings::new((config, images), ends, resources)?;
     let images = Images {
         kernel,
         initrd,
@@ -203,7 +215,7 @@ fn build_guest(
     // Loaded here for the first boot, so that a bad image is said before
     // anything runs.
     let entry = images.load(&ram).map_err(Reason::Load)?;
-    let disks = core::mem::take(&mut fittings.real);
+    let (disks, net) = (core::mem::take(&mut fittings.real), fittings.net);
     let devices = Devices::new(cpus, wire, fittings);
     let (name, console) = (config.name.to_string(), console.clone());
     let mode = config.cpu_mode;
@@ -216,6 +228,7 @@ fn build_guest(
         shadow,
         devices,
         disks,
+        net,
         images,
         entry,
         cpus,

@@ -318,6 +318,13 @@ impl Guest {
         self.with_devices(host, None, |devices| devices.serve_backlog(&self.ram));
     }
 
+    /// Frames have come, or may be sent on.
+    pub(super) fn take_frames<H: Host>(&self, host: &H) {
+        if let Some(place) = self.net {
+            self.with_devices(host, None, |devices| devices.poll(place, &self.ram));
+        }
+    }
+
     /// The real disk `disk` has completed requests; perhaps ours.
     pub(super) fn disk_is_ready<H: Host>(&self, host: &H, disk: usize) {
         if let Some((_, place)) = self.disks.iter().find(|(real, _)| *real == disk) {
@@ -362,7 +369,9 @@ impl<H: Host> Hart<H> {
         }
         let (guest, at) = (seat.guest, (region, offset));
         let write = |devices: &mut Devices| devices.write(&guest.ram, at, width, value);
-        match guest.with_devices(&self.host, Some(seat.index), write)? {
+        let effect = guest.with_devices(&self.host, Some(seat.index), write)?;
+        self.machine.deliver(&self.host, seat.link);
+        match effect {
             Effect::Nothing => {}
             Effect::Output(byte) => {
                 self.machine.console.output(&self.host, seat.guest.number, &[byte]);

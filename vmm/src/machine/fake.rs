@@ -2,6 +2,7 @@
 //! memory.
 
 use alloc::boxed::Box;
+use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -12,10 +13,13 @@ use spin::mutex::SpinMutex;
 use super::short::{Short, short_exception, short_instruction};
 use super::{External, FpRegisters, Host, Machine, Resources, Seat, Trap, build};
 use crate::addr::Hpa;
-use crate::bundle::{self, Backend, Boot, Config, CpuMode, DiskModel, Extent, Guest, MmioVersion};
+use crate::bundle::{
+    self, Backend, Boot, Config, CpuMode, DiskModel, Extent, Guest, MmioVersion, NetModel,
+};
 use crate::bus::RAM_BASE;
 use crate::disk::{Disk, Request, Submitted};
 use crate::mem::GuestRam;
+use crate::net::{Frame, Mac, Wire};
 use crate::vcpu::{Context, Env, Supervisor, status};
 
 /// RAM of each guest.
@@ -243,9 +247,32 @@ impl Disk for SlowDisk {
     }
 }
 
+/// A real network that sends each frame back to where it came from.
+#[derive(Default)]
+struct Mirror(VecDeque<Vec<u8>>);
+
+impl Wire for Mirror {
+    fn send(&mut self, frame: &[u8]) -> bool {
+        let (to, rest) = frame.split_at(6);
+        let (from, rest) = rest.split_at(6);
+        self.0.push_back([from, to, rest].concat());
+        true
+    }
+
+    fn receive(&mut self, frame: &mut Frame) -> Option<usize> {
+        let next = self.0.pop_front()?;
+        frame[..next.len()].copy_from_slice(&next);
+        Some(next.len())
+    }
+
+    fn clear(&mut self) {
+        self.0.clear();
+    }
+}
+
 /// A machine with one guest for each number of vCPUs, all of which boot in
 /// `boot` mode at the base of RAM (vM), or 2 MiB above (vS). Each has one of
-/// the machine's disks.
+/// the machine's disks, and the network.
 pub(super) fn machine(cpus: &[u32], boot: Boot, harts: usize) -> &'static Machine {
     let classic: Vec<_> = cpus.iter().map(|cpus| (*cpus, CpuMode::Classic)).collect();
     machine_of(&classic, boot, harts)
@@ -266,6 +293,11 @@ pub(super) fn machine_of(guests: &[(u32, CpuMode)], boot: Boot, harts: usize) ->
         boot,
         kernel: Extent { offset: 0, len: 4 },
         disks: alloc::vec![disk.clone()],
+        net: Some(bundle::Net {
+            model: NetModel::VirtioMmio(MmioVersion::Modern),
+            mac: Mac::numbered(u8::try_from(number).unwrap()),
+            uplink: true,
+        }),
         ..Guest::default()
     };
     let guests = guests.iter().enumerate().map(guest).collect();
@@ -276,6 +308,7 @@ pub(super) fn machine_of(guests: &[(u32, CpuMode)], boot: Boot, harts: usize) ->
         ram: &mut |size| Some(GuestRam::leaked(RAM_BASE, size)),
         bytes: &mut |size| Some(Vec::leak(alloc::vec![0; crate::addr::to_usize(size)])),
         disk: &mut |_| Some((0, Box::new(SlowDisk::default()))),
+        network: &mut || Some(Box::new(Mirror::default())),
         assists: true,
         has_log: false,
         epoch: Some(1 << 60),

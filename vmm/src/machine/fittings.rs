@@ -9,15 +9,19 @@ use super::devices::{Place, Slots};
 use super::drive::Drive;
 use super::wire::Wire;
 use crate::addr::{PAGE_SIZE, to_usize};
-use crate::bundle::{self, Backend, Base, ConsoleModel, DiskModel, Extent, MmioVersion, RngModel};
+use crate::bundle::{
+    self, Backend, Base, ConsoleModel, DiskModel, Extent, MmioVersion, NetModel, RngModel,
+};
 use crate::dev::ata;
 use crate::disk::{Disk, Image, Overlay, RamDisk, SERIAL};
+use crate::net;
 use crate::pv::Pv;
 use crate::virtio::AnyDevice;
 use crate::virtio::blk::Blk;
 use crate::virtio::console::Console;
 use crate::virtio::entropy::Entropy;
 use crate::virtio::mmio::{Mmio, Version};
+use crate::virtio::net::Net;
 
 /// Columns and rows that virtio consoles tell: nobody knows how large the
 /// terminal at the end of the real UART is.
@@ -32,19 +36,25 @@ pub(super) struct Fittings {
     pub(super) clock: Option<WallClock>,
     /// Real disks, and where the guest has them.
     pub(super) real: Vec<(usize, Place)>,
+    /// Where the guest has its network interface.
+    pub(super) net: Option<Place>,
 }
 
 impl Fittings {
-    /// What `config` asks for; overlays share `images`, and consoles are at the end of `wire`.
+    /// What `config` asks for; overlays share `images`, consoles are at the
+    /// end of `wire`, and the network interface at that of `plug`.
     pub(super) fn new(
         (config, images): (&bundle::Guest, &[Extent]),
-        wire: &Wire,
+        (wire, plug): (&Wire, Option<Box<dyn net::Wire>>),
         resources: &mut Resources<'_>,
     ) -> Result<Self, Reason> {
         let clock = resources.epoch.map(WallClock::new);
         let mut fittings = Self { clock, ..Self::default() };
         for (number, disk) in (0u8..).zip(&config.disks) {
             fittings.add_disk(number, (disk, images), resources)?;
+        }
+        if let Some((net, plug)) = config.net.as_ref().zip(plug) {
+            fittings.net = Some(fittings.add_net(config.disks.len(), net, plug)?);
         }
         fittings.add_consoles(config, wire)?;
         fittings.add_entropy(config, resources)?;
@@ -84,6 +94,26 @@ impl Fittings {
         };
         self.real.extend(index.map(|index| (index, place)));
         Ok(())
+    }
+
+    /// The network interface goes to slot `number`, behind the disks, or
+    /// becomes the next paravirtual device.
+    fn add_net(
+        &mut self,
+        number: usize,
+        net: &bundle::Net,
+        plug: Box<dyn net::Wire>,
+    ) -> Result<Place, Reason> {
+        let device = |interface| Box::new(Net::new(interface, net.mac, plug));
+        match net.model {
+            NetModel::VirtioMmio(version) => {
+                let slot = self.slots.get_mut(number).ok_or(Reason::Slots)?;
+                let version = interface(version);
+                *slot = Some(Mmio::new(version, device(version)));
+                Ok(Place::Slot(u8::try_from(number).map_err(|_| Reason::Slots)?))
+            }
+            NetModel::Pv => Ok(Place::Pv(self.pv.add(device(Version::Modern)))),
+        }
     }
 
     /// A paravirtual console, and one in a slot for a guest that wants it

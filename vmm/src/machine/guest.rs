@@ -47,6 +47,7 @@ pub(super) struct Parts {
     pub(super) shadow: Shadow,
     pub(super) devices: Devices,
     pub(super) disks: Vec<(usize, Place)>,
+    pub(super) net: Option<Place>,
     pub(super) images: Images,
     /// The images are loaded.
     pub(super) entry: Entry,
@@ -83,6 +84,8 @@ pub struct Guest {
     pub(super) links: Vec<Link>,
     /// Real disks and where the guest has them.
     pub(super) disks: Vec<(usize, Place)>,
+    /// Where it has its network interface.
+    pub(super) net: Option<Place>,
     /// Where the word of the paravirtual interrupt line is; zero: nowhere.
     pub(super) pv_pending: AtomicU64,
     /// Whether copy loops at the ATA disk's data port are carried on.
@@ -119,6 +122,7 @@ impl Guest {
             devices: SpinMutex::new(parts.devices),
             links: (0..parts.cpus).map(|_| Link::new()).collect(),
             disks: parts.disks,
+            net: parts.net,
             pv_pending: AtomicU64::new(0),
             images: parts.images,
             loaded: SpinMutex::new(Some(parts.entry)),

@@ -247,7 +247,8 @@ impl<H: Host> Hart<H> {
             seat.guest.park(seat, &self.host, self.machine);
             return false;
         }
-        if attention.intersects(Attention::ENDING | Attention::BACKLOG) {
+        let work = attention.intersects(Attention::BACKLOG | Attention::FRAMES);
+        if work || attention.contains(Attention::ENDING) {
             // This may go on for long, and the hart neither enters a guest
             // nor idles meanwhile: what has come is seen nowhere else.
             self.serve_devices();
@@ -259,13 +260,19 @@ impl<H: Host> Hart<H> {
         if attention.contains(Attention::BACKLOG) {
             seat.guest.serve_backlog(&self.host);
         }
+        if attention.contains(Attention::FRAMES) {
+            seat.guest.take_frames(&self.host);
+        }
+        if work {
+            self.machine.deliver(&self.host, seat.link);
+        }
         // Started by a vCPU that does not know yet that the guest ends: no.
         if attention.contains(Attention::START) && seat.guest.power() == Power::On {
             seat.start();
         }
         seat.look(&mut self.host, attention);
-        // Others have their turn between the parts of a backlog.
-        let more = attention.contains(Attention::BACKLOG) && seat.link.wants_attention();
+        // Others have their turn between the parts of such work.
+        let more = work && seat.link.wants_attention();
         seat.link.state() == HartState::Started && !more && !seat.guest.is_paused()
     }
 
@@ -381,6 +388,7 @@ impl<H: Host> Hart<H> {
                         self.machine.typed(&self.host, byte);
                     }
                 }
+                External::Net => self.machine.uplink_is_ready(&self.host),
                 External::Stop => {
                     let guests = &self.machine.guests;
                     guests.iter().for_each(|guest| guest.end(&self.host, Power::Off, 0));

@@ -35,7 +35,7 @@ impl<H: Host> Hart<H> {
 
     fn device_call(&self, seat: &Seat, call: Call) -> Result<Answer, Error> {
         let guest = seat.guest;
-        guest.with_devices(&self.host, Some(seat.index), |devices| {
+        let answer = guest.with_devices(&self.host, Some(seat.index), |devices| {
             let answer = devices.pv.call(call, guest.links.len(), &guest.ram);
             if matches!((call, answer), (Call::InterruptSetUp { .. }, Ok(_))) {
                 let line = devices.pv.line();
@@ -45,7 +45,9 @@ impl<H: Host> Hart<H> {
                 }
             }
             answer
-        })
+        });
+        self.machine.deliver(&self.host, seat.link);
+        answer
     }
 
     /// The calls that are about the vCPU or about the VMM itself.

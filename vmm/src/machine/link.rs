@@ -31,6 +31,8 @@ bitflags! {
         const ENDING = 1 << 8;
         /// The shadow is being emptied: all roots are void.
         const ROOTS = 1 << 9;
+        /// Frames have come, for the guest or for the real network.
+        const FRAMES = 1 << 10;
     }
 }
 

@@ -41,6 +41,7 @@ mod hypercall;
 mod link;
 mod lookaside;
 mod monitor;
+mod network;
 mod report;
 mod seat;
 mod short;
@@ -58,6 +59,8 @@ pub use guest::{Guest, Power};
 pub use hart::run;
 pub use seat::Seat;
 pub use short::{Short, short_exception, short_instruction};
+
+use network::Network;
 
 use crate::addr::Hpa;
 use crate::trace::Filter;
@@ -95,6 +98,8 @@ pub enum External {
     Console,
     /// The real disk of this number has completed requests.
     Disk(usize),
+    /// The real network has frames, or room for more.
+    Net,
     /// The host wants all guests to end, and the report.
     Stop,
 }
@@ -158,6 +163,7 @@ pub struct Machine {
     pub guests: Vec<Guest>,
     /// The terminal.
     pub console: Arc<Console>,
+    network: Network,
     /// Which exits are written to the log port.
     pub trace: Filter,
     /// Whether the report goes to the log port, too.
@@ -172,12 +178,13 @@ impl Machine {
     fn new(
         guests: Vec<Guest>,
         console: Arc<Console>,
+        network: Network,
         harts: usize,
         trace: Filter,
         wants_stats: bool,
     ) -> Self {
         let running = AtomicUsize::new(guests.len());
-        Self { guests, console, trace, wants_stats, harts, running }
+        Self { guests, console, network, trace, wants_stats, harts, running }
     }
 
     /// A guest is powered off; ends the machine after the last one.

@@ -25,6 +25,15 @@ ip link set lo up
 if grep -q console=hvc0 /proc/cmdline && [ -c /dev/hvc0 ]; then
     exec </dev/hvc0 >/dev/hvc0 2>&1
 fi
+# The network: guest N has 10.0.3.(15 + N) among the guests, and asks QEMU's
+# user network, where there is one, for 10.0.2.(15 + N). N is in the address
+# of the interface, which is QEMU's first one plus N.
+if [ -d /sys/class/net/eth0 ]; then
+    host=$((0x$(cut -d: -f6 /sys/class/net/eth0/address) - 0x56 + 15))
+    ip link set eth0 up
+    ip address add 10.0.3.$host/24 dev eth0
+    udhcpc -i eth0 -r 10.0.2.$host -s /etc/dhcp.sh -t 8 -T 2 -n -q >/run/dhcp.log 2>&1 &
+fi
 cd /root
 echo
 echo "Linux $(uname -r) on $(nproc) vCPU: a shell of busybox."

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use crate::failure::{Context, Result};
 use crate::mode::{self, Mode};
+use crate::run::net::NetOption;
 use crate::run::options::{ConsoleOption, GuestOptions};
 use crate::run::values::Size;
 use crate::run::{self, RunCommand};
@@ -41,8 +42,11 @@ const MODULES: [&str; 7] = [
 ];
 
 /// Scripts of the initramfs, and where they go.
-const SCRIPTS: [(&str, &[u8]); 2] =
-    [("init", include_bytes!("init.sh")), ("bin/selfcheck", include_bytes!("selfcheck.sh"))];
+const SCRIPTS: [(&str, &[u8]); 3] = [
+    ("init", include_bytes!("init.sh")),
+    ("bin/selfcheck", include_bytes!("selfcheck.sh")),
+    ("etc/dhcp.sh", include_bytes!("dhcp.sh")),
+];
 
 /// A kernel with its initramfs.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -79,6 +83,7 @@ fn complete(guest: &mut GuestOptions) -> Result<()> {
     }
     guest.name.get_or_insert_with(|| "linux".to_owned());
     guest.memory.get_or_insert(MEMORY);
+    guest.net.get_or_insert_with(NetOption::user);
     let more = if guest.console == Some(ConsoleOption::VirtioMmio) { VIRTIO_CONSOLE } else { "" };
     guest.append.get_or_insert_with(|| format!("{APPEND}{more}"));
     Ok(())

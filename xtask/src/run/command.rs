@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
-use trapeze_vmm::bundle::{ConsoleModel, DiskModel, MmioVersion, RngModel};
+use trapeze_vmm::bundle::{ConsoleModel, MmioVersion, RngModel};
 use trapeze_vmm::bus;
 
 use super::guest::Guest;
 use super::image::Start;
+use super::net;
 use super::spec::Plan;
 use super::values::Storage;
 use crate::mode::Mode;
@@ -95,6 +96,10 @@ impl Line {
         for (number, guest) in plan.guests.iter().enumerate() {
             self.disks(number, guest, false);
         }
+        if let Some(netdev) = net::uplink(&plan.guests) {
+            self.pair("-netdev", netdev);
+            self.add("-device virtio-net-device,netdev=net");
+        }
         if plan.has_log_port() {
             let (kind, path) = match files.log {
                 Log::Socket(path) => ("socket", path),
@@ -121,17 +126,20 @@ impl Line {
         if !guest.append.is_empty() {
             self.pair("-append", &guest.append);
         }
-        let legacy = DiskModel::VirtioMmio(MmioVersion::Legacy);
-        let legacy = guest.disks.iter().any(|disk| disk.model == legacy);
+        let legacy = guest.versions().contains(&MmioVersion::Legacy);
         self.pair("-global", format!("virtio-mmio.force-legacy={legacy}"));
         self.disks(0, guest, true);
+        if let Some(net) = &guest.net {
+            self.0.extend(net.native(guest.disks.len()));
+        }
         self.others(guest, if copied { "console" } else { "serial0" });
     }
 
     /// Console and source of random bytes, in the last slots that are free, as
     /// the VMM has them; `terminal` is the name of QEMU's.
     fn others(&mut self, guest: &Guest, terminal: &str) {
-        let mut free = (guest.disks.len()..SLOTS).rev();
+        let first = guest.disks.len() + usize::from(guest.net.is_some());
+        let mut free = (first..SLOTS).rev();
         let console = guest.console == ConsoleModel::VirtioMmio;
         if let Some(slot) = if console { free.next() } else { None } {
             self.add(&format!("-device virtio-serial-device,bus=virtio-mmio-bus.{slot}"));

@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 
 use trapeze_vmm::bundle::{
-    Boot, ConsoleModel, CpuMode, DiskModel, MAX_CPUS, MAX_DISKS, MAX_ROOM, RngModel,
+    Boot, ConsoleModel, CpuMode, DiskModel, MAX_CPUS, MAX_DISKS, MAX_ROOM, MmioVersion, RngModel,
 };
 use trapeze_vmm::bus;
 
 use super::image::{self, Start};
+use super::net::Net;
 use super::options::GuestOptions;
-use super::values::{DiskOption, Model, NetOption, Storage};
+use super::values::{DiskOption, Model, Storage};
 use crate::failure::{Result, mistake};
 
 /// Memory of a guest when nothing is said: what QEMU's machines have.
@@ -31,6 +32,8 @@ pub(super) struct Guest {
     pub(super) initrd: Option<PathBuf>,
     /// Disks, in the order of their slots.
     pub(super) disks: Vec<Disk>,
+    /// Network interface.
+    pub(super) net: Option<Net>,
     /// Command line.
     pub(super) append: String,
     /// vCPUs.
@@ -70,7 +73,6 @@ impl Guest {
     /// # Errors
     /// The first mistake, in one line.
     pub(super) fn new(number: usize, options: &GuestOptions) -> Result<Self> {
-        supported(options)?;
         let name = options.name.clone().unwrap_or_else(|| format!("guest{number}"));
         if name.is_empty() || name.chars().any(|c| c.is_control() || c == '"') {
             return Err(mistake(format!("--name {name:?}: use letters, digits and dashes")));
@@ -90,6 +92,7 @@ impl Guest {
             start: image::kernel(&kernel, memory, boot)?,
             initrd: options.initrd.clone(),
             disks: disks(&options.disk)?,
+            net: net(number, options)?,
             append: options.append.clone().unwrap_or_default(),
             cpus,
             memory,
@@ -109,15 +112,26 @@ impl Guest {
     fn check_slots(&self) -> Result<()> {
         let in_slot = |disk: &&Disk| matches!(disk.model, DiskModel::VirtioMmio(_));
         let others = usize::from(self.console == ConsoleModel::VirtioMmio)
-            + usize::from(self.rng == RngModel::VirtioMmio);
+            + usize::from(self.rng == RngModel::VirtioMmio)
+            + usize::from(self.net.as_ref().is_some_and(Net::in_slot));
         match self.disks.iter().filter(in_slot).count() + others > SLOTS {
             true => Err(mistake(format!(
                 "{} has more than {SLOTS} virtio-mmio devices; make some disks model=pv, \
-                 or leave out --console or --rng",
+                 or leave out --net, --console or --rng",
                 self.name
             ))),
             false => Ok(()),
         }
+    }
+
+    /// The register layouts of its devices on QEMU, which has no
+    /// paravirtual ones.
+    pub(super) fn versions(&self) -> Vec<MmioVersion> {
+        let disks = self.disks.iter().map(|disk| match disk.model {
+            DiskModel::VirtioMmio(version) => version,
+            _ => MmioVersion::Modern,
+        });
+        disks.chain(self.net.iter().map(Net::version)).collect()
     }
 }
 
@@ -149,21 +163,19 @@ fn disks(all: &[DiskOption]) -> Result<Vec<Disk>> {
         .collect()
 }
 
+fn net(number: usize, options: &GuestOptions) -> Result<Option<Net>> {
+    let net = options.net.as_ref().and_then(|net| net.interface(number));
+    let in_slot = net.as_ref().is_some_and(Net::in_slot);
+    match in_slot && options.disk.len() == MAX_DISKS {
+        true => Err(mistake("--net needs a slot: leave out a disk, or give the net model=pv")),
+        false => Ok(net),
+    }
+}
+
 fn model(option: &DiskOption) -> DiskModel {
     match option.model {
         Model::VirtioMmio => DiskModel::VirtioMmio(option.version),
         Model::Pv => DiskModel::Pv,
         Model::Ata => DiskModel::Ata { burst: option.burst },
     }
-}
-
-/// Refuses what the VMM can't do yet: the one place that knows.
-fn supported(options: &GuestOptions) -> Result<()> {
-    let later = |what: &str, instead: &str| {
-        Err(mistake(format!("{what} is not supported yet; use {instead}")))
-    };
-    if options.net.is_some_and(|net| net != NetOption::None) {
-        return later("--net", "--net none");
-    }
-    Ok(())
 }

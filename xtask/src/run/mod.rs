@@ -15,6 +15,7 @@ mod file;
 mod guest;
 mod image;
 mod log;
+pub mod net;
 pub mod options;
 mod payload;
 pub mod qemu;

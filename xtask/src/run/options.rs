@@ -8,7 +8,8 @@ use clap::{Args, ValueEnum};
 use serde::Deserialize;
 use trapeze_vmm::bundle::{Boot, ConsoleModel, CpuMode, RngModel};
 
-use super::values::{CauseName, DiskOption, EscapeKey, NetOption, Size};
+use super::net::NetOption;
+use super::values::{CauseName, DiskOption, EscapeKey, Size};
 
 /// What describes one guest.
 #[derive(Args, Deserialize, Clone, Default, Debug)]
@@ -26,8 +27,8 @@ pub struct GuestOptions {
     /// Disk image: `PATH[,model=virtio-mmio|pv|ata][,version=1|2][,backend=qemu|ram|overlay|qemu-overlay][,room=SIZE][,ro][,burst]`; repeatable
     #[arg(long, value_name = "DISK")]
     pub disk: Vec<DiskOption>,
-    /// Network: user, switch or none, `[,model=pv|virtio-mmio]`
-    #[arg(long)]
+    /// Network: `user|switch|none[,model=virtio-mmio|pv][,version=1|2][,mac=MAC][,hostfwd=tcp:HOSTPORT:GUESTPORT]` [default: none]
+    #[arg(long, value_name = "NET")]
     pub net: Option<NetOption>,
     /// Command line of the kernel
     #[arg(long, value_name = "STRING")]

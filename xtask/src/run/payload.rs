@@ -106,6 +106,7 @@ fn bundle_guest(number: usize, guest: &Guest, shared: &[&Path]) -> Result<Bundle
         kernel: Extent::unplaced(image::file("kernel", &guest.kernel)?),
         initrd: initrd.map(Extent::unplaced),
         disks: disks(number, guest, shared)?,
+        net: guest.net.as_ref().map(|net| net.interface.clone()),
         no_reboot: guest.no_reboot,
         console: guest.console,
         rng: guest.rng,

@@ -8,6 +8,7 @@ use regex::bytes::Regex;
 use trapeze_vmm::bundle::{Causes, DiskModel, MAX_CPUS, MAX_GUESTS};
 
 use super::guest::{Disk, Guest};
+use super::net;
 use super::options::{GuestOptions, RunOptions};
 use super::values::{EscapeKey, Storage};
 use crate::failure::{Result, mistake};
@@ -90,6 +91,7 @@ impl Plan {
         if self.timeout == Some(Duration::ZERO) {
             return Err(mistake("--timeout 0: leave it out to wait for ever"));
         }
+        net::check(&self.guests)?;
         self.check_shared_disks()
     }
 
@@ -117,10 +119,11 @@ impl Plan {
         let disks = self.guests.iter().flat_map(|guest| &guest.disks);
         let disks = disks.filter(|disk| disk.storage.is_qemu());
         let log = usize::from(self.has_log_port());
-        match disks.count() + log > SLOTS {
+        let net = usize::from(net::uplink(&self.guests).is_some());
+        match disks.count() + log + net > SLOTS {
             true => Err(mistake(format!(
-                "the machine has {SLOTS} devices, one is the log of --stats and --trace; \
-                 give some disks backend=ram"
+                "the machine has {SLOTS} devices, one is the log of --stats and --trace, one the \
+                 network of --net user; give some disks backend=ram"
             ))),
             false => Ok(()),
         }
@@ -138,9 +141,9 @@ impl Plan {
         if guest.disks.iter().any(|disk| matches!(disk.model, DiskModel::Ata { .. })) {
             return Err(mistake("QEMU's virt has no ATA disk: leave out --native, or model=ata"));
         }
-        let versions: Vec<DiskModel> = guest.disks.iter().map(|disk| disk.model).collect();
+        let versions = guest.versions();
         match versions.iter().any(|version| Some(version) != versions.first()) {
-            true => Err(mistake("with --native all disks must have the same version=")),
+            true => Err(mistake("with --native disks and net must have the same version=")),
             false => Ok(()),
         }
     }

@@ -158,35 +158,6 @@ fn storage(name: &str) -> Result<Storage, String> {
     }
 }
 
-/// `--net user|switch|none[,model=pv|virtio-mmio]`
-#[derive(Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
-#[serde(try_from = "String")]
-pub enum NetOption {
-    /// No network.
-    None,
-    /// QEMU's user network.
-    User,
-    /// The switch between guests.
-    Switch,
-}
-
-impl FromStr for NetOption {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (kind, model) = text.split_once(',').unwrap_or((text, "model=pv"));
-        if !["model=pv", "model=virtio-mmio"].contains(&model) {
-            return Err("after the comma comes model=pv or model=virtio-mmio".to_owned());
-        }
-        match kind {
-            "none" => Ok(Self::None),
-            "user" => Ok(Self::User),
-            "switch" => Ok(Self::Switch),
-            _ => Err("it is one of user, switch, none".to_owned()),
-        }
-    }
-}
-
 /// `--escape KEY`: a control character, or none.
 #[derive(Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
 #[serde(try_from = "String")]
@@ -252,7 +223,9 @@ macro_rules! from_string {
         }
     )*};
 }
-from_string!(Size, DiskOption, NetOption, EscapeKey, CauseName);
+pub(super) use from_string;
+
+from_string!(Size, DiskOption, EscapeKey, CauseName);
 
 #[cfg(test)]
 mod tests {
@@ -313,13 +286,5 @@ mod tests {
         assert_eq!("csr".parse(), Ok(CauseName(Causes::CSR)));
         let problem = "foo".parse::<CauseName>().unwrap_err();
         assert!(problem.starts_with("causes are csr, sret, mret, fence"), "{problem}");
-    }
-
-    #[test]
-    fn networks_are_named_with_or_without_a_model() {
-        assert_eq!("user,model=virtio-mmio".parse(), Ok(NetOption::User));
-        assert_eq!("none".parse(), Ok(NetOption::None));
-        assert!("user,model=e1000".parse::<NetOption>().is_err());
-        assert!("tap".parse::<NetOption>().is_err());
     }
 }

@@ -1,6 +1,7 @@
-//! The real machine's virtio devices: disks and the log port.
+//! The real machine's virtio devices: disks, the network and the log port.
 
 mod blk;
+mod net;
 
 use alloc::alloc::{Layout, alloc_zeroed, dealloc};
 use alloc::boxed::Box;
@@ -18,6 +19,7 @@ use super::plic;
 use crate::disk::{Disk, Op, Request, Submitted};
 use crate::machine::External;
 use crate::mem::GuestRam;
+use crate::net::{BURST, FRAME_MAX, Frame, Wire};
 use crate::virtio::chain::Segment;
 
 /// Slots of QEMU `virt`: address, and interrupt at the PLIC.
@@ -76,6 +78,12 @@ struct RealDisk {
     disk: SpinMutex<blk::Disk>,
 }
 
+/// The network interface, and its interrupt at the PLIC.
+struct RealNet {
+    source: u32,
+    net: SpinMutex<net::Net>,
+}
+
 /// The log port: what we report goes out, the host's wishes come in.
 struct LogPort {
     source: u32,
@@ -112,6 +120,7 @@ impl LogPort {
 
 static LOG: Once<SpinMutex<LogPort>> = Once::new();
 static DISKS: Once<Vec<RealDisk>> = Once::new();
+static NET: Once<RealNet> = Once::new();
 
 /// Looks for devices in all slots.
 pub(super) fn init() {
@@ -133,6 +142,12 @@ pub(super) fn init() {
                     let serial = disk.serial();
                     plic::enable(source);
                     disks.push(RealDisk { source, serial, disk: SpinMutex::new(disk) });
+                }
+            }
+            DeviceType::Network => {
+                if let Some(net) = net::Net::new(transport) {
+                    plic::enable(source);
+                    NET.call_once(|| RealNet { source, net: SpinMutex::new(net) });
                 }
             }
             _ => {}
@@ -172,6 +187,10 @@ pub(super) fn interrupted(source: u32) -> Option<External> {
         log.lock().receive();
         return None;
     }
+    if let Some(real) = NET.get().filter(|real| real.source == source) {
+        real.net.lock().acknowledge();
+        return Some(External::Net);
+    }
     let disks = DISKS.get()?;
     let number = disks.iter().position(|disk| disk.source == source)?;
     disks.get(number)?.disk.lock().acknowledge();
@@ -184,6 +203,11 @@ pub(super) fn disk(serial: &str) -> Option<(usize, Box<dyn Disk>)> {
     let disks = DISKS.get()?;
     let number = disks.iter().position(is_it)?;
     Some((number, Box::new(Backend(disks.get(number)?))))
+}
+
+/// The real network, if there is one.
+pub(super) fn network() -> Option<Box<dyn Wire>> {
+    NET.get().map(|real| Box::new(Uplink(real)) as Box<dyn Wire>)
 }
 
 fn padded(serial: &str) -> [u8; 20] {
@@ -235,5 +259,25 @@ impl Disk for Backend {
     fn complete(&mut self, _: &GuestRam) -> Option<(u16, bool)> {
         let (tag, success) = self.0.disk.lock().complete()?;
         u16::try_from(tag).ok().map(|tag| (tag, success))
+    }
+}
+
+/// The real network interface as a wire.
+struct Uplink(&'static RealNet);
+
+impl Wire for Uplink {
+    fn send(&mut self, frame: &[u8]) -> bool {
+        self.0.net.lock().send(frame)
+    }
+
+    fn receive(&mut self, frame: &mut Frame) -> Option<usize> {
+        self.0.net.lock().receive(frame)
+    }
+
+    fn clear(&mut self) {
+        let (mut net, mut frame) = (self.0.net.lock(), [0; FRAME_MAX]);
+        for _ in 0..BURST {
+            net.receive(&mut frame);
+        }
     }
 }
