@@ -81,13 +81,27 @@ fn values_that_are_out_of_range() {
 }
 
 #[test]
-fn what_the_vmm_can_not_do_yet() {
+fn networks_that_can_not_be() {
     let scratch = Scratch::new();
     let kernel = scratch.write("kernel", &code::prints("x"));
-    for arguments in [["--net", "user"], ["--net", "switch,model=pv"]] {
+    for (net, part) in [
+        ("tap", "one of user, switch, none"),
+        ("user,model=e1000", "model is one of virtio-mmio, pv"),
+        ("user,hostfwd=2222:22", "hostfwd is tcp:HOSTPORT:GUESTPORT"),
+        ("switch,hostfwd=tcp:2222:22", "needs the network user"),
+        ("user,hostfwd=tcp:2222:22,hostfwd=tcp:2222:80", "used twice"),
+    ] {
         let mut command = run(&["--kernel", kernel.to_str().unwrap()]);
-        refused(command.args(arguments), 2, "is not supported yet; use ");
+        refused(command.args(["--net", net]), 2, part);
     }
+    let guest = |name| {
+        format!(
+            "[[guest]]\nname = {name:?}\nkernel = \"kernel\"\nnet = \"switch,mac=02:00:00:00:00:01\"\n"
+        )
+    };
+    let file = scratch.write("net.toml", [guest("a"), guest("b")].concat().as_bytes());
+    let part = "two guests have the address mac=02:00:00:00:00:01";
+    refused(&mut run(&["--config", file.to_str().unwrap()]), 2, part);
 }
 
 #[test]

@@ -37,6 +37,7 @@ struct Probe {
     ata: bool,
     console: bool,
     rng: bool,
+    net: String,
     burst: bool,
     legacy: bool,
     native: bool,
@@ -106,10 +107,11 @@ impl Probe {
     }
 
     /// Other devices than disks, as options and values.
-    fn others(&self) -> Vec<(&'static str, &'static str)> {
+    fn others(&self) -> Vec<(&'static str, &str)> {
         let all = [("console", self.console), ("rng", self.rng)];
         let wanted = all.into_iter().filter(|(_, wanted)| *wanted);
-        wanted.map(|(name, _)| (name, "virtio-mmio")).collect()
+        let wanted = wanted.map(|(name, _)| (name, "virtio-mmio"));
+        wanted.chain([("net", self.net.as_str())]).collect()
     }
 
     /// What kind of disk is attached, as an option says it.
@@ -248,10 +250,11 @@ fn two_guests(probe: &Probe, cpu: &str, directory: &Path, builder: &Builder) -> 
     let disk = disk.map(|path| format!("disk = [\"{},{}\"]", path.display(), probe.disk_kind()));
     let others = probe.others().into_iter().map(|(name, value)| format!("{name} = {value:?}\n"));
     format!(
-        "[[guest]]\nname = \"neighbour\"\nkernel = {:?}\n\
+        "[[guest]]\nname = \"neighbour\"\nkernel = {:?}\nnet = {:?}\n\
          [[guest]]\nname = {:?}\nkernel = {:?}\nmemory = {:?}\ncpus = {}\nboot = {:?}\n\
          cpu = {cpu:?}\n{}{}\n",
         directory.join("neighbour"),
+        if probe.net == "none" { "none" } else { "switch" },
         probe.name,
         directory.join(probe.bin()),
         probe.memory,

@@ -5,6 +5,7 @@ use core::ptr;
 pub mod ata;
 pub mod clint;
 pub mod finisher;
+pub mod net;
 pub mod plic;
 pub mod pv;
 pub mod rtc;

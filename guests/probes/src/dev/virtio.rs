@@ -123,7 +123,7 @@ impl Disk {
 
     /// Resets the device and sets its queue, emptied, up again.
     pub fn restart(&mut self) {
-        self.negotiate();
+        negotiate(self.regs, self.version);
         self.queue.fill(0);
         self.queue.after(1).fill(0);
         self.issued = 0;
@@ -131,42 +131,9 @@ impl Disk {
         self.regs.write(STATUS, self.regs.read::<u32>(STATUS) | 4);
     }
 
-    fn negotiate(&self) {
-        let regs = self.regs;
-        for status in [0_u32, 1, 3] {
-            regs.write(STATUS, status);
-        }
-        regs.write(DRIVER_FEATURES_SEL, 0_u32);
-        regs.write(DRIVER_FEATURES, 0_u32);
-        if self.version == 2 {
-            regs.write(DRIVER_FEATURES_SEL, 1_u32);
-            regs.write(DRIVER_FEATURES, 1_u32);
-            regs.write(STATUS, 11_u32);
-        } else {
-            regs.write(GUEST_PAGE_SIZE, 4096_u32);
-        }
-    }
-
     /// Tells the device that the queue lies at `pa` (two pages).
     pub fn set_queue(&self, pa: u64) {
-        let regs = self.regs;
-        regs.write(QUEUE_SEL, self.number);
-        regs.write(QUEUE_NUM, QUEUE_SIZE);
-        if self.version == 2 {
-            let parts = [
-                (QUEUE_DESC_LOW, pa),
-                (QUEUE_DRIVER_LOW, pa + 8 * AVAIL as u64),
-                (QUEUE_DEVICE_LOW, pa + PAGE),
-            ];
-            for (register, address) in parts {
-                regs.write(register, low(address));
-                regs.write(register + 4, low(address >> 32));
-            }
-            regs.write(QUEUE_READY, 1_u32);
-        } else {
-            regs.write(QUEUE_ALIGN, 4096_u32);
-            regs.write(QUEUE_PFN, low(pa >> 12));
-        }
+        place_queue(self.regs, self.version, self.number, pa);
     }
 
     /// Writes a descriptor.
@@ -260,6 +227,44 @@ impl Disk {
     #[must_use]
     pub fn data(&self) -> Frame {
         self.request.after(1)
+    }
+}
+
+/// Resets a device and agrees on no feature but VERSION_1 where it is needed.
+pub fn negotiate(regs: Window, version: u32) {
+    for status in [0_u32, 1, 3] {
+        regs.write(STATUS, status);
+    }
+    regs.write(DRIVER_FEATURES_SEL, 0_u32);
+    regs.write(DRIVER_FEATURES, 0_u32);
+    if version == 2 {
+        regs.write(DRIVER_FEATURES_SEL, 1_u32);
+        regs.write(DRIVER_FEATURES, 1_u32);
+        regs.write(STATUS, 11_u32);
+    } else {
+        regs.write(GUEST_PAGE_SIZE, 4096_u32);
+    }
+}
+
+/// Tells a device that queue `number` lies at `pa`: descriptors and available
+/// ring in the first page, used ring in the second.
+pub fn place_queue(regs: Window, version: u32, number: u32, pa: u64) {
+    regs.write(QUEUE_SEL, number);
+    regs.write(QUEUE_NUM, QUEUE_SIZE);
+    if version == 2 {
+        let parts = [
+            (QUEUE_DESC_LOW, pa),
+            (QUEUE_DRIVER_LOW, pa + 8 * AVAIL as u64),
+            (QUEUE_DEVICE_LOW, pa + PAGE),
+        ];
+        for (register, address) in parts {
+            regs.write(register, low(address));
+            regs.write(register + 4, low(address >> 32));
+        }
+        regs.write(QUEUE_READY, 1_u32);
+    } else {
+        regs.write(QUEUE_ALIGN, 4096_u32);
+        regs.write(QUEUE_PFN, low(pa >> 12));
     }
 }
 
