@@ -5,42 +5,33 @@
 pub(crate) mod disk;
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::ptr::NonNull;
 
-use guest_drivers::protocol::call::{
-    Call, Error, Features, Function as Number, QueueState, Reply, Version,
-};
-use guest_drivers::protocol::device::{Description, Status};
-use guest_drivers::protocol::interrupt;
-use guest_drivers::{Hypercall, Memory, Vmm};
+use guest_drivers::protocol::call::{Call, Error, Function, Reply, Version};
+use guest_drivers::{Hypercall, InterruptLine, Line, Memory, Vmm};
 use trapeze_vmm::addr::Gpa;
 use trapeze_vmm::mem::GuestRam;
-use trapeze_vmm::virtio::function::{Function, Interface, InterruptStatus};
-use trapeze_vmm::virtio::queue::{MAX_SIZE, Place};
-use trapeze_vmm::virtio::{AnyDevice, Device as _};
+use trapeze_vmm::pv::{Answer, Pv};
+use trapeze_vmm::virtio::AnyDevice;
+use trapeze_vmm::virtio::queue::Place;
 
 const BASE: Gpa = Gpa(0x8000_0000);
 const RAM: u64 = 0x100_0000;
-
-/// A device, and where its queues are.
-struct Slot {
-    function: Function<AnyDevice>,
-    places: Vec<Option<Place>>,
-    generation: u64,
-}
 
 /// A VMM with one guest.
 pub(crate) struct Machine {
     ram: GuestRam,
     used: Cell<u64>,
-    slots: RefCell<Vec<Slot>>,
-    line: Cell<Option<Gpa>>,
-    /// Whether devices serve their queues when they are notified.
-    pub(crate) serving: Cell<bool>,
+    pv: RefCell<Pv>,
+    count: usize,
+    /// Where the guest put its queues.
+    places: RefCell<HashMap<(u64, u64), Place>>,
+    /// Whether devices hear when they are notified.
+    pub(crate) hearing: Cell<bool>,
     pub(crate) version: Cell<Version>,
-    /// Calls by function.
-    calls: RefCell<Vec<Number>>,
-    /// Interrupts that devices asked for.
+    calls: RefCell<Vec<Function>>,
+    /// How often the interrupt line came up.
     pub(crate) interrupts: Cell<u64>,
 }
 
@@ -50,17 +41,15 @@ pub(crate) type Guest = Vmm<Ram, &'static Machine>;
 impl Machine {
     /// A machine with these devices; never freed.
     pub(crate) fn new(devices: Vec<AnyDevice>) -> &'static Self {
-        let slot = |device: AnyDevice| Slot {
-            places: vec![None; device.queues()],
-            function: Function::new(device, Interface::Modern),
-            generation: 0,
-        };
+        let (mut pv, count) = (Pv::default(), devices.len());
+        devices.into_iter().for_each(|device| _ = pv.add(device));
         Box::leak(Box::new(Self {
             ram: GuestRam::leaked(BASE, RAM),
             used: Cell::new(0x1000),
-            slots: RefCell::new(devices.into_iter().map(slot).collect()),
-            line: Cell::new(None),
-            serving: Cell::new(true),
+            pv: RefCell::new(pv),
+            count,
+            places: RefCell::default(),
+            hearing: Cell::new(true),
             version: Cell::new(Version::CURRENT),
             calls: RefCell::default(),
             interrupts: Cell::new(0),
@@ -75,6 +64,13 @@ impl Machine {
     /// How the guest's memory translates.
     pub(crate) fn guest_memory(&'static self) -> Ram {
         Ram(self)
+    }
+
+    /// The guest's interrupt line, connected.
+    pub(crate) fn line(&'static self) -> &'static InterruptLine {
+        let line: &'static InterruptLine = self.place(InterruptLine::new());
+        line.connect(self.guest(), Line::SupervisorExternal, 0).expect("a line");
+        line
     }
 
     /// Puts a value into the guest's memory, for ever.
@@ -102,148 +98,55 @@ impl Machine {
     }
 
     /// Where the guest put a queue.
-    pub(crate) fn place_of(&self, device: usize, queue: usize) -> Place {
-        self.slots.borrow()[device].places[queue].expect("a queue")
+    pub(crate) fn place_of(&self, device: u64, queue: u64) -> Place {
+        self.places.borrow()[&(device, queue)]
     }
 
     /// How often the guest called a function.
-    pub(crate) fn count(&self, function: Number) -> usize {
+    pub(crate) fn count(&self, function: Function) -> usize {
         self.calls.borrow().iter().filter(|call| **call == function).count()
     }
 
     /// Lets devices go on with what is under way.
     pub(crate) fn poll(&self) {
-        let count = self.slots.borrow().len();
-        for number in 0..count {
-            self.slots.borrow_mut()[number].function.poll(&self.ram);
-            self.deliver(number);
+        let mut pv = self.pv.borrow_mut();
+        (0..self.count).for_each(|number| pv.poll(number, &self.ram));
+        self.publish(&mut pv);
+    }
+
+    fn publish(&self, pv: &mut Pv) {
+        if pv.publish(&self.ram).is_some() {
+            self.interrupts.set(self.interrupts.get() + 1);
         }
     }
 
-    /// Raises what a device has to say in the guest's line.
-    fn deliver(&self, number: usize) {
-        let slot = &mut self.slots.borrow_mut()[number];
-        let reasons = slot.function.interrupt();
-        slot.function.acknowledge(reasons);
-        if reasons.is_empty() {
-            return;
-        }
-        self.interrupts.set(self.interrupts.get() + 1);
-        if let Some(line) = self.line.get() {
-            if reasons.contains(InterruptStatus::CONFIGURATION) {
-                self.raise(line.wrapping_add(interrupt::CHANGED), number);
-            }
-            self.raise(line, number);
-        }
-    }
-
-    fn raise(&self, word: Gpa, bit: usize) {
-        let old = self.ram.load_u64(word).unwrap();
-        self.ram.store_u64(word, old | 1 << bit).unwrap();
-    }
-
+    /// What the VMM does for a vCPU that made a hypercall.
     fn serve(&self, call: Call) -> Reply {
         match call {
-            Call::Version => Ok(self.version.get().to_value()),
-            Call::Features => Ok(Features::YIELD.bits()),
-            Call::DeviceCount => Ok(self.slots.borrow().len() as u64),
-            Call::Yield => {
-                self.poll();
-                Ok(0)
-            }
-            Call::InterruptSetUp { line, .. } => {
-                self.line.set(line.map(|(address, _)| Gpa(address)));
-                Ok(0)
-            }
-            Call::InterruptDone => Ok(0),
-            // Not among the features.
-            Call::Counter { .. } | Call::CounterName { .. } => Err(Error::NotSupported),
-            Call::Describe { device }
-            | Call::DeviceFeatures { device }
-            | Call::AcceptFeatures { device, .. }
-            | Call::GetStatus { device }
-            | Call::SetStatus { device, .. }
-            | Call::QueueState { device, .. }
-            | Call::QueueSetUp { device, .. }
-            | Call::QueueStop { device, .. }
-            | Call::ConfigRead { device, .. }
-            | Call::ConfigWrite { device, .. }
-            | Call::ConfigGeneration { device }
-            | Call::Notify { device, .. } => {
-                let number = usize::try_from(device).unwrap();
-                let mut slots = self.slots.borrow_mut();
-                let slot = slots.get_mut(number).ok_or(Error::InvalidParameter)?;
-                let reply = slot.serve(call, &self.ram, self.serving.get());
-                drop(slots);
-                self.deliver(number);
-                reply
-            }
+            Call::Version => return Ok(self.version.get().to_value()),
+            Call::Notify { .. } if !self.hearing.get() => return Ok(0),
+            _ => {}
         }
-    }
-}
-
-impl Slot {
-    fn serve(&mut self, call: Call, ram: &GuestRam, serving: bool) -> Reply {
-        let number = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
-        match call {
-            Call::Describe { .. } => Ok(self.describe().to_value()),
-            Call::DeviceFeatures { .. } => Ok(self.function.offered()),
-            Call::AcceptFeatures { features, .. } => {
-                self.function.accept(0, low(features));
-                self.function.accept(1, low(features >> 32));
-                Ok(0)
-            }
-            Call::GetStatus { .. } => Ok(self.function.status().bits()),
-            Call::SetStatus { status, .. } => {
-                self.function.set_status(Status::from_bits_retain(status));
-                while status == 0 && !self.function.status().is_empty() {
-                    self.function.poll(ram);
-                }
-                Ok(0)
-            }
-            Call::QueueState { queue, .. } => {
-                let ready = self.function.queue_ready(number(queue));
-                let ready = ready.ok_or(Error::InvalidParameter)?;
-                Ok(QueueState { max_size: MAX_SIZE, ready }.to_value())
-            }
-            Call::QueueSetUp { queue, size, descriptors, avail, used, .. } => {
+        loop {
+            let answer = self.pv.borrow_mut().call(call, 1, &self.ram)?;
+            self.publish(&mut self.pv.borrow_mut());
+            if let Call::QueueSetUp { device, queue, size, descriptors, avail, used } = call {
                 let [descriptors, avail, used] = [descriptors, avail, used].map(Gpa);
                 let place = Place { size: size.try_into().unwrap(), descriptors, avail, used };
-                self.function.enable(number(queue), place, ram);
-                self.places[number(queue)] = Some(place);
-                Ok(0)
+                self.places.borrow_mut().insert((device, queue), place);
             }
-            Call::ConfigRead { offset, width, .. } => {
-                let mut bytes = [0; 8];
-                let config = self.function.config().iter().skip(number(offset));
-                bytes
-                    .iter_mut()
-                    .take(width as usize)
-                    .zip(config)
-                    .for_each(|(to, from)| *to = *from);
-                Ok(u64::from_le_bytes(bytes))
-            }
-            Call::ConfigGeneration { .. } => Ok(self.generation),
-            Call::Notify { queue, .. } => {
-                if serving {
-                    self.function.notify(number(queue), ram);
+            match answer {
+                Answer::Value(value) => return Ok(value),
+                Answer::Again => self.poll(),
+                Answer::Other(Call::Yield) => {
+                    self.poll();
+                    return Ok(0);
                 }
-                Ok(0)
+                Answer::Other(Call::InterruptDone) => return Ok(0),
+                Answer::Other(_) => return Err(Error::NotSupported),
             }
-            _ => Err(Error::NotSupported),
         }
     }
-
-    fn describe(&self) -> Description {
-        let device = self.function.device();
-        let queues = u16::try_from(self.places.len()).unwrap();
-        let config_len = u32::try_from(device.config().len()).unwrap();
-        Description { kind: device.kind() as u16, queues, config_len }
-    }
-}
-
-fn low(value: u64) -> u32 {
-    u32::try_from(value & 0xffff_ffff).unwrap()
 }
 
 // SAFETY: the VMM's own devices, which keep the protocol; tests that make
