@@ -235,6 +235,11 @@ impl Segment {
     pub(crate) fn len(&self) -> u32 {
         self.len
     }
+
+    /// The first `len` bytes of it, or all.
+    pub(crate) fn truncated(self, len: u32) -> Self {
+        Self { len: self.len.min(len), ..self }
+    }
 }
 
 impl Descriptor {

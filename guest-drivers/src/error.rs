@@ -22,6 +22,8 @@ pub enum Error {
     Address,
     /// More buffers, or more bytes, than a request may have.
     TooLong,
+    /// No bytes at all, or fewer than a request must have.
+    TooShort,
     /// The device said that the request failed.
     Io,
     /// The device does not know this kind of request.
@@ -49,6 +51,7 @@ impl core::fmt::Display for Error {
             Self::Full => "all slots are taken",
             Self::Address => "the memory cannot be reached by devices",
             Self::TooLong => "too many buffers, or too many bytes",
+            Self::TooShort => "too few bytes",
             Self::Io => "the device failed",
             Self::Unsupported => "the device does not know such requests",
             Self::Broken => "the device broke down and was stopped",

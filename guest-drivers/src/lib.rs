@@ -27,11 +27,12 @@
 //!  vmm         hypercalls, and devices as the VMM describes them
 //!  memory      where devices find this kernel's memory
 //!  interrupt   the line that all devices share
-//!  block       drivers
+//!  block, console, entropy, net    drivers
 //!   └ channel  a queue, and who owns the memory of its requests
 //!      ├ dma   buffers that are given to devices
 //!      └ queue, rings    the driver's side of a split virtqueue
 //!  ecall       the one instruction of it all
+//!  adapters    the drivers as other crates want them
 //! ```
 //!
 //! # Who owns a buffer
@@ -47,14 +48,19 @@
 #[cfg(test)]
 extern crate std;
 
+mod adapters;
 mod block;
 mod channel;
+mod console;
 pub mod detect;
 mod dma;
 mod ecall;
+mod entropy;
 mod error;
 mod interrupt;
 mod memory;
+mod net;
+mod plain;
 mod queue;
 mod rings;
 mod storage;
@@ -67,11 +73,14 @@ mod atomic {
 
 pub use block::{Block, BlockStorage, Completion, Operation};
 pub use channel::{Refused, Statistics, Token};
+pub use console::{Console, ConsoleStorage};
 pub use dma::{Dma, RawBuffer};
 pub use ecall::Ecall;
+pub use entropy::{Entropy, EntropyStorage};
 pub use error::Error;
 pub use interrupt::{InterruptLine, News};
 pub use memory::{Linear, Memory, Once};
+pub use net::{Net, NetStorage};
 pub use queue::Interrupts;
 pub use trapeze_protocol as protocol;
 pub use trapeze_protocol::device::DeviceType;

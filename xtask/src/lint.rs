@@ -17,12 +17,18 @@ pub fn main() -> Result<()> {
     Ok(())
 }
 
-fn checks() -> [(&'static str, Command); 6] {
+fn checks() -> [(&'static str, Command); 7] {
     [
         ("formatting (cargo fmt)", cargo("fmt --all --check")),
         (
             "clippy on the host",
             cargo("clippy --quiet --workspace --exclude probes --all-targets -- --deny warnings"),
+        ),
+        (
+            "clippy for the drivers' adapters",
+            cargo(
+                "clippy --quiet --package guest-drivers --all-features --all-targets -- --deny warnings",
+            ),
         ),
         ("clippy for the VMM's machine", vmm_clippy()),
         ("clippy for guests", guest_clippy("guest-drivers --package probes --package ladder")),

@@ -16,6 +16,8 @@ pub fn main() -> Result<()> {
     let begin = Instant::now();
     heading(1, "tests on the host");
     workspace::run(cargo("test"), "pass the tests on the host")?;
+    let adapters = cargo("test --package guest-drivers --all-features");
+    workspace::run(adapters, "pass the tests of the drivers' adapters")?;
     heading(2, "build for RISC-V");
     setup::main()?;
     build()?;

@@ -1,0 +1,8 @@
+//! The drivers as other crates want them, each behind a feature of its name.
+
+#[cfg(feature = "embedded-io")]
+mod embedded_io;
+#[cfg(feature = "rand_core")]
+mod rand_core;
+#[cfg(feature = "smoltcp")]
+mod smoltcp;
