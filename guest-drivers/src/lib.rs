@@ -71,6 +71,8 @@ mod atomic {
     pub(crate) use core::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering, fence};
 }
 
+#[cfg(feature = "virtio-drivers")]
+pub use adapters::HypercallTransport;
 pub use block::{Block, BlockStorage, Completion, Operation};
 pub use channel::{Refused, Statistics, Token};
 pub use console::{Console, ConsoleStorage};

@@ -203,22 +203,41 @@ impl<M: Memory, H: Hypercall> Device<M, H> {
         Quiet { number: self.number }
     }
 
+    /// Whether a queue is in use, and how long it may be.
+    pub(crate) fn queue_state(&self, queue: u16) -> Result<QueueState, Error> {
+        let (device, queue) = (self.number, queue.into());
+        Ok(QueueState::from_value(self.vmm.ask(Call::QueueState { device, queue })?))
+    }
+
     /// Tells the device where queue `queue` is.
     pub(crate) fn set_up_queue(&self, queue: u16, rings: Rings<'static>) -> Result<(), Error> {
-        let (device, queue) = (self.number, queue.into());
-        let state = QueueState::from_value(self.vmm.ask(Call::QueueState { device, queue })?);
-        if state.max_size < rings.size() {
+        if self.queue_state(queue)?.max_size < rings.size() {
             return Err(Error::QueueSize);
         }
         let [descriptors, avail, used] = rings.parts().map(|(start, len)| {
             let start = NonNull::new(start.cast_mut()).ok_or(Error::Address)?;
             self.vmm.memory.physical(start, len).ok_or(Error::Address)
         });
-        let (descriptors, avail, used) = (descriptors?, avail?, used?);
-        let size = rings.size().into();
-        let call = Call::QueueSetUp { device, queue, size, descriptors, avail, used };
+        let parts = [descriptors?, avail?, used?];
         // SAFETY: the rings are made of atomics and live for ever; they refer
         // to nothing but what `Segment`s stand for.
+        unsafe { self.give_queue(queue, rings.size().into(), parts) }
+    }
+
+    /// Gives the memory of a queue to the device: where descriptors,
+    /// available and used ring are.
+    ///
+    /// # Safety
+    /// As of [`Hypercall::call`].
+    pub(crate) unsafe fn give_queue(
+        &self,
+        queue: u16,
+        size: u64,
+        [descriptors, avail, used]: [u64; 3],
+    ) -> Result<(), Error> {
+        let (device, queue) = (self.number, queue.into());
+        let call = Call::QueueSetUp { device, queue, size, descriptors, avail, used };
+        // SAFETY: as the caller says.
         unsafe { self.vmm.hypercall.call(call) }?;
         Ok(())
     }
@@ -231,24 +250,29 @@ impl<M: Memory, H: Hypercall> Device<M, H> {
 
     /// The configuration, as it was at one moment.
     pub(crate) fn config<T: FromBytes + IntoBytes>(&self) -> Result<T, Error> {
+        let mut config = T::new_zeroed();
         // Whoever changes it all the time gets a mixture.
         for _ in 0..8 {
             let before = self.vmm.ask(Call::ConfigGeneration { device: self.number })?;
-            let config = self.read_config()?;
+            self.read_config(0, config.as_mut_bytes())?;
             if self.vmm.ask(Call::ConfigGeneration { device: self.number })? == before {
                 return Ok(config);
             }
         }
-        self.read_config()
+        Ok(config)
     }
 
-    fn read_config<T: FromBytes + IntoBytes>(&self) -> Result<T, Error> {
-        let mut config = T::new_zeroed();
-        for (bytes, offset) in config.as_mut_bytes().chunks_mut(8).zip((0..).step_by(8)) {
-            let read = Call::ConfigRead { device: self.number, offset, width: Width::Double };
-            let value = self.vmm.ask(read)?.to_le_bytes();
-            bytes.iter_mut().zip(value).for_each(|(byte, value)| *byte = value);
+    /// Reads `bytes` of the configuration from `offset` on.
+    pub(crate) fn read_config(&self, offset: u64, bytes: &mut [u8]) -> Result<(), Error> {
+        let mut word = (u64::MAX, [0; 8]);
+        for (byte, place) in bytes.iter_mut().zip(offset..) {
+            let offset = place & !7;
+            if word.0 != offset {
+                let read = Call::ConfigRead { device: self.number, offset, width: Width::Double };
+                word = (offset, self.vmm.ask(read)?.to_le_bytes());
+            }
+            *byte = word.1[usize::from(place.to_le_bytes()[0] & 7)];
         }
-        Ok(config)
+        Ok(())
     }
 }

@@ -3,9 +3,7 @@
 
 mod common;
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
-
+use common::ends::{Loop, Teletype};
 use common::{Machine, Ram};
 use guest_drivers::protocol::call::Function;
 use guest_drivers::{
@@ -13,39 +11,8 @@ use guest_drivers::{
     NetStorage,
 };
 use trapeze_vmm::entropy::Random;
-use trapeze_vmm::net::{Frame, Mac, Wire};
+use trapeze_vmm::net::Mac;
 use trapeze_vmm::virtio::{AnyDevice, console, entropy, function::Interface, net};
-
-/// A terminal: what was shown, and what is typed.
-#[derive(Clone, Default)]
-struct Teletype(Arc<Mutex<(Vec<u8>, VecDeque<u8>)>>);
-
-impl console::Terminal for Teletype {
-    fn show(&mut self, bytes: &[u8]) {
-        self.0.lock().unwrap().0.extend(bytes);
-    }
-
-    fn waiting(&self) -> usize {
-        self.0.lock().unwrap().1.len()
-    }
-
-    fn take(&mut self, bytes: &mut [u8]) -> usize {
-        let typed = &mut self.0.lock().unwrap().1;
-        let count = bytes.len().min(typed.len());
-        bytes.iter_mut().zip(typed.drain(..count)).for_each(|(to, from)| *to = from);
-        count
-    }
-}
-
-impl Teletype {
-    fn type_in(&self, bytes: &[u8]) {
-        self.0.lock().unwrap().1.extend(bytes);
-    }
-
-    fn shown(&self) -> Vec<u8> {
-        self.0.lock().unwrap().0.clone()
-    }
-}
 
 fn with_console() -> (&'static Machine, Teletype, Console<Ram, &'static Machine>) {
     let terminal = Teletype::default();
@@ -115,27 +82,6 @@ fn random_bytes_come_in_any_number() {
     let zeroes = bytes.iter().filter(|byte| **byte == 0).count();
     assert!(zeroes < 100, "{zeroes} zeroes");
     source.fill(&mut []).unwrap();
-}
-
-/// A wire that brings back what was sent.
-#[derive(Clone, Default)]
-struct Loop(Arc<Mutex<VecDeque<Vec<u8>>>>);
-
-impl Wire for Loop {
-    fn send(&mut self, frame: &[u8]) -> bool {
-        self.0.lock().unwrap().push_back(frame.to_vec());
-        true
-    }
-
-    fn receive(&mut self, frame: &mut Frame) -> Option<usize> {
-        let sent = self.0.lock().unwrap().pop_front()?;
-        frame[..sent.len()].copy_from_slice(&sent);
-        Some(sent.len())
-    }
-
-    fn clear(&mut self) {
-        self.0.lock().unwrap().clear();
-    }
 }
 
 const MAC: [u8; 6] = [0x52, 0x54, 0, 1, 2, 3];

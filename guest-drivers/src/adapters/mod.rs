@@ -6,3 +6,8 @@ mod embedded_io;
 mod rand_core;
 #[cfg(feature = "smoltcp")]
 mod smoltcp;
+#[cfg(feature = "virtio-drivers")]
+mod virtio_drivers;
+
+#[cfg(feature = "virtio-drivers")]
+pub use virtio_drivers::HypercallTransport;

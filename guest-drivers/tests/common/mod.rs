@@ -3,6 +3,9 @@
 #![allow(unsafe_code, dead_code, reason = "each test uses a part of it")]
 
 pub(crate) mod disk;
+pub(crate) mod ends;
+#[cfg(feature = "virtio-drivers")]
+pub(crate) mod hal;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -91,6 +94,13 @@ impl Machine {
     pub(crate) fn buffer(&'static self, len: usize) -> &'static mut [u8] {
         let buffer = self.place([0u8; 0x4000]);
         &mut buffer[..len]
+    }
+
+    /// Where the guest's memory at an address is.
+    pub(crate) fn block_at(&self, address: u64) -> NonNull<u8> {
+        let host = self.ram.hpa(Gpa(address), 1).expect("guest memory");
+        let host = std::ptr::with_exposed_provenance_mut(usize::try_from(host.0).unwrap());
+        NonNull::new(host).expect("memory")
     }
 
     pub(crate) fn ram(&self) -> &GuestRam {
