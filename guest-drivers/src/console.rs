@@ -142,9 +142,19 @@ impl<M: Memory, H: Hypercall> Console<M, H> {
     /// # Errors
     /// If the console cannot.
     pub fn emergency_write(&self, byte: u8) -> Result<(), Error> {
-        let (device, value) = (self.device.number(), byte.into());
-        let write = Call::ConfigWrite { device, offset: EMERG_WR, width: Width::Word, value };
-        self.device.vmm().ask(write)?;
+        Self::emergency(self.device, byte)
+    }
+
+    /// The same by the device alone, for who cannot get at its driver.
+    ///
+    /// # Errors
+    /// If it is no console, or cannot.
+    pub fn emergency(device: Device<M, H>, byte: u8) -> Result<(), Error> {
+        if device.kind() != Some(DeviceType::Console) {
+            return Err(Error::WrongDevice);
+        }
+        let (vmm, device, value) = (device.vmm(), device.number(), byte.into());
+        vmm.ask(Call::ConfigWrite { device, offset: EMERG_WR, width: Width::Word, value })?;
         Ok(())
     }
 

@@ -88,6 +88,12 @@ impl InterruptLine {
         vmm.set_line(None, 0)
     }
 
+    /// Whether there is news to be taken. It is only a look at memory, which
+    /// costs no exit.
+    pub fn is_pending(&self) -> bool {
+        self.pending.load(Ordering::Relaxed) != 0
+    }
+
     /// Takes the news: for the handler of the interrupt, before it looks at
     /// what drivers have completed. Nothing that comes later is lost: it
     /// interrupts again.

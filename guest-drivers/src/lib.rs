@@ -25,6 +25,7 @@
 //! ```text
 //!  detect      am I a guest?
 //!  vmm         hypercalls, and devices as the VMM describes them
+//!  counters    what the VMM has counted
 //!  memory      where devices find this kernel's memory
 //!  interrupt   the line that all devices share
 //!  block, console, entropy, net    drivers
@@ -52,6 +53,7 @@ mod adapters;
 mod block;
 mod channel;
 mod console;
+mod counters;
 pub mod detect;
 mod dma;
 mod ecall;
@@ -76,6 +78,7 @@ pub use adapters::HypercallTransport;
 pub use block::{Block, BlockStorage, Completion, Operation};
 pub use channel::{Refused, Statistics, Token};
 pub use console::{Console, ConsoleStorage};
+pub use counters::COUNTER_NAME;
 pub use dma::{Dma, RawBuffer};
 pub use ecall::Ecall;
 pub use entropy::{Entropy, EntropyStorage};

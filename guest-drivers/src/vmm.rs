@@ -78,6 +78,11 @@ impl<M: Memory, H: Hypercall> Vmm<M, H> {
         self.memory
     }
 
+    /// What the interface has beyond its first version.
+    pub fn features(self) -> Features {
+        self.features
+    }
+
     /// Passes a moment in which there is nothing to do but to wait: somebody
     /// else may have the hart, if the VMM knows how.
     pub fn relax(self) {
