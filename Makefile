@@ -2,7 +2,7 @@
 # what it can; the work is done by the host tool in xtask/.
 
 .DEFAULT_GOAL := help
-.PHONY: help qemu qemu-linux qemu-rcore test lint bench bench-compare setup rust
+.PHONY: help qemu qemu-linux qemu-rcore c-abi test lint bench bench-compare setup rust
 
 RUST := 1.95
 
@@ -24,6 +24,9 @@ qemu-linux: rust ## run Debian's Linux to a shell; KERNEL= INITRD= DISK= NET= AP
 	@cargo xtask linux $(if $(KERNEL),--kernel "$(KERNEL)") $(if $(INITRD),--initrd "$(INITRD)") \
 	  $(if $(DISK),--disk "$(DISK)") $(if $(NET),--net "$(NET)") $(if $(APPEND),--append "$(APPEND)") \
 	  $(if $(CPUS),--cpus $(CPUS)) $(if $(MEM),--memory $(MEM)) $(ARGS)
+
+c-abi: rust ## build guest-drivers as a static library for kernels in C, and say where it is
+	@cargo xtask c-abi
 
 test: rust ## run all tests: on the host, the build for RISC-V, guests in QEMU
 	@cargo xtask test

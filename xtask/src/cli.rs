@@ -26,6 +26,8 @@ enum Commands {
     Rcore(Box<RunOptions>),
     /// Run Debian's Linux kernel to a shell; the options are those of run
     Linux(Box<RunCommand>),
+    /// Build the drivers of guest-drivers as a static library, for kernels in C
+    CAbi,
     /// Install what is missing to build and run Trapeze
     Setup,
     /// Run all tests: on the host, the build for RISC-V, guests in QEMU
@@ -68,6 +70,7 @@ pub fn main() -> Result<u8> {
         Commands::Qemu(options) => demo::main(*options),
         Commands::Rcore(options) => demo::rcore(*options),
         Commands::Linux(command) => linux::main(*command),
+        Commands::CAbi => c_abi(),
         Commands::Setup => setup::main().map(|()| 0),
         Commands::Test => suite::main().map(|()| 0),
         Commands::Lint => lint::main().map(|()| 0),
@@ -75,6 +78,13 @@ pub fn main() -> Result<u8> {
         Commands::Profile(forwarded) => bench("profile", &forwarded.arguments),
         Commands::BenchCompare(forwarded) => bench("bench-compare", &forwarded.arguments),
     }
+}
+
+/// Builds the library for C, and says where it is.
+fn c_abi() -> Result<u8> {
+    println!("{}", workspace::build_c_abi()?.display());
+    println!("{}", workspace::c_header().display());
+    Ok(0)
 }
 
 /// Builds the crate `bench` and runs one of its commands.

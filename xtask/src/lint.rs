@@ -31,7 +31,12 @@ fn checks() -> [(&'static str, Command); 7] {
             ),
         ),
         ("clippy for the VMM's machine", vmm_clippy()),
-        ("clippy for guests", guest_clippy("guest-drivers --package probes --package ladder")),
+        (
+            "clippy for guests",
+            guest_clippy(
+                "guest-drivers --package guest-drivers-c --package probes --package ladder",
+            ),
+        ),
         // By itself: it has a heap, and so its features are not for the others.
         ("clippy for the demo", guest_clippy("demo")),
         ("house rules", cargo("test --quiet --package xtask --test house")),

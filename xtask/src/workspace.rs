@@ -54,6 +54,21 @@ pub fn build_demo() -> Result<PathBuf> {
     Ok(target_dir().join(GUEST_TARGET).join("release/demo"))
 }
 
+/// Builds the drivers as C kernels link them; returns where the library is.
+pub fn build_c_abi() -> Result<PathBuf> {
+    let mut cargo = cargo();
+    cargo.args(["rustc", "--release", "--package", "guest-drivers-c", "--lib"]);
+    cargo.args(["--features", "panic-handler", "--crate-type", "staticlib"]);
+    cargo.args(["--target", GUEST_TARGET]);
+    build(cargo, "the drivers for C")?;
+    Ok(target_dir().join(GUEST_TARGET).join("release/libtrapeze.a"))
+}
+
+/// The header that declares what is in that library.
+pub fn c_header() -> PathBuf {
+    root().join("guest-drivers/c-abi/include/trapeze_drivers.h")
+}
+
 /// Builds this tool as a separate process needs it; returns where it is.
 pub fn build_xtask() -> Result<PathBuf> {
     let mut cargo = cargo();
