@@ -17,7 +17,7 @@ pub fn main() -> Result<()> {
     Ok(())
 }
 
-fn checks() -> [(&'static str, Command); 7] {
+fn checks() -> [(&'static str, Command); 8] {
     [
         ("formatting (cargo fmt)", cargo("fmt --all --check")),
         (
@@ -37,8 +37,9 @@ fn checks() -> [(&'static str, Command); 7] {
                 "guest-drivers --package guest-drivers-c --package probes --package ladder",
             ),
         ),
-        // By itself: it has a heap, and so its features are not for the others.
+        // By themselves: they have a heap, and so their features are not for the others.
         ("clippy for the demo", guest_clippy("demo")),
+        ("clippy for the guest of adapters", guest_clippy("adapters")),
         ("house rules", cargo("test --quiet --package xtask --test house")),
     ]
 }
