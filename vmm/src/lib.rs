@@ -13,6 +13,7 @@
 //!    ├─ bus     the guest-physical address map: RAM or which device
 //!    │   └─ dev, virtio, disk, net   devices as register machines
 //!    ├─ pv      the same devices behind hypercalls
+//!    ├─ iommu   what keeps a guest's real devices within its memory
 //!    ├─ sbi     the firmware a guest kernel calls
 //!    ├─ bundle  what to run, from the host tool
 //!    ├─ load, fdt, entropy       images in, device tree and its seed out
@@ -36,6 +37,7 @@ pub mod entropy;
 pub mod fdt;
 #[cfg(target_os = "none")]
 pub mod hw;
+pub mod iommu;
 pub mod load;
 pub mod machine;
 pub mod mem;
