@@ -72,6 +72,8 @@ struct Requests {
     data: Vec<Segment>,
     /// By tag.
     flights: Vec<Flight>,
+    /// Tags of those that the disk does not have.
+    free: Vec<u16>,
 }
 
 impl Blk {
@@ -83,8 +85,8 @@ impl Blk {
             blk_size: BLOCK,
             ..Config::default()
         };
-        let (data, flights) = (Vec::new(), Vec::new());
-        Self { config, chain: Box::default(), requests: Requests { disk, data, flights } }
+        let requests = Requests { disk, data: Vec::new(), flights: Vec::new(), free: Vec::new() };
+        Self { config, chain: Box::default(), requests }
     }
 }
 
@@ -231,11 +233,11 @@ impl Requests {
     }
 
     fn submit(&mut self, ram: &GuestRam, op: Op, sector: u64, promise: Promise) -> Submitted {
-        let Some(tag) = self.free_slot() else { return Submitted::Done(false) };
+        let Some(tag) = self.free_tag() else { return Submitted::Done(false) };
         let submitted = self.disk.submit(Request { op, sector, data: &self.data, tag }, ram);
-        if submitted == Submitted::Pending
-            && let Some(flight) = self.flights.get_mut(usize::from(tag))
-        {
+        if submitted != Submitted::Pending {
+            self.free.push(tag);
+        } else if let Some(flight) = self.flights.get_mut(usize::from(tag)) {
             (flight.promise, flight.flying) = (Some(promise), true);
             flight.target.clear();
             if op == Op::Read {
@@ -245,24 +247,26 @@ impl Requests {
         submitted
     }
 
-    /// The number of a slot that no request in flight has. Only a driver that
+    /// The tag of a slot that no request in flight has. Only a driver that
     /// resets the device again and again finds none.
-    fn free_slot(&mut self) -> Option<u16> {
-        let free = self.flights.iter().position(|flight| !flight.flying);
-        let slot = free.unwrap_or(self.flights.len());
-        if slot == MAX_FLIGHTS {
+    fn free_tag(&mut self) -> Option<u16> {
+        if let Some(tag) = self.free.pop() {
+            return Some(tag);
+        }
+        let tag = u16::try_from(self.flights.len()).ok()?;
+        if usize::from(tag) == MAX_FLIGHTS {
             return None;
         }
-        if free.is_none() {
-            self.flights.push(Flight::default());
-        }
-        u16::try_from(slot).ok()
+        self.flights.push(Flight::default());
+        Some(tag)
     }
 
     /// The disk has finished request `tag`.
     fn land(&mut self, tag: u16, ram: &GuestRam) -> Option<Promise> {
         let flight = self.flights.get_mut(usize::from(tag))?;
-        flight.flying = false;
+        if core::mem::take(&mut flight.flying) {
+            self.free.push(tag);
+        }
         flight.target.iter().for_each(|part| ram.note_device_write(part.gpa, part.len));
         flight.promise.take()
     }

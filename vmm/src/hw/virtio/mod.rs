@@ -236,19 +236,15 @@ impl Disk for Backend {
 
     fn submit(&mut self, request: Request<'_>, ram: &GuestRam) -> Submitted {
         let host = |segment: &Segment| Some((ram.hpa(segment.gpa, segment.len)?, segment.len));
-        let segments: Option<Vec<_>> = request.data.iter().map(host).collect();
         let kind = match request.op {
             Op::Read => blk::Kind::Read,
             Op::Write => blk::Kind::Write,
             Op::Flush => blk::Kind::Flush,
         };
-        match segments {
-            Some(segments) => {
-                let tag = u64::from(request.tag);
-                self.0.disk.lock().submit(kind, request.sector, segments, tag);
-                Submitted::Pending
-            }
-            None => Submitted::Done(false),
+        let (segments, tag) = (request.data.iter().map(host), u64::from(request.tag));
+        match self.0.disk.lock().submit(kind, request.sector, segments, tag) {
+            true => Submitted::Pending,
+            false => Submitted::Done(false),
         }
     }
 
