@@ -194,16 +194,47 @@ impl GuestRam {
         Ok([0, 1, 2, 3, 4, 5, 6, 7].map(load))
     }
 
-    /// Reads a plain value, copied out once.
+    /// Reads a plain value, copied out once: by doublewords if it can be, as
+    /// descriptors and the like can.
+    #[inline]
     pub fn read<T: FromBytes + IntoBytes>(&self, gpa: Gpa) -> Result<T, OutOfRange> {
         let mut value = T::new_zeroed();
-        self.read_bytes(gpa, value.as_mut_bytes())?;
+        let bytes = value.as_mut_bytes();
+        match self.words::<T>(gpa)? {
+            Some(words) => {
+                for (n, part) in bytes.chunks_exact_mut(8).enumerate() {
+                    // SAFETY: aligned and inside guest RAM, says `words`.
+                    let word = unsafe { words.add(n).read_volatile() };
+                    part.copy_from_slice(&word.to_ne_bytes());
+                }
+            }
+            None => self.read_bytes(gpa, bytes)?,
+        }
         Ok(value)
     }
 
     /// Writes a plain value.
+    #[inline]
     pub fn write<T: IntoBytes + Immutable>(&self, gpa: Gpa, value: &T) -> Result<(), OutOfRange> {
-        self.write_bytes(gpa, value.as_bytes())
+        let Some(words) = self.words::<T>(gpa)? else {
+            return self.write_bytes(gpa, value.as_bytes());
+        };
+        for (n, part) in value.as_bytes().as_chunks().0.iter().enumerate() {
+            // SAFETY: aligned and inside guest RAM, says `words`.
+            unsafe { words.add(n).write_volatile(u64::from_ne_bytes(*part)) };
+        }
+        self.note_device_write(gpa, size_of::<T>() as u64);
+        Ok(())
+    }
+
+    /// The doublewords of a `T` at `gpa`, if it is made of whole and aligned
+    /// ones.
+    #[inline]
+    fn words<T>(&self, gpa: Gpa) -> Result<Option<*mut u64>, OutOfRange> {
+        let offset = self.offset(gpa, size_of::<T>() as u64).ok_or(OutOfRange)?;
+        let words = self.host.as_ptr().wrapping_add(to_usize(offset)).cast();
+        let whole = size_of::<T>().is_multiple_of(8) && gpa.is_aligned(8);
+        Ok(whole.then_some(words))
     }
 
     /// Compares and exchanges an aligned doubleword; the value found is
@@ -357,12 +388,26 @@ mod tests {
     }
 
     #[test]
+    fn plain_values_pass_at_every_alignment() {
+        let ram = GuestRam::leaked(BASE, 0x1000);
+        for at in [BASE, Gpa(BASE.0 + 0x24), Gpa(BASE.0 + 0xff0)] {
+            ram.write(at, &[1u64, u64::MAX]).unwrap();
+            assert_eq!(ram.read::<[u64; 2]>(at), Ok([1, u64::MAX]));
+            assert_eq!(ram.read::<[u8; 3]>(Gpa(at.0 + 7)), Ok([0, 0xff, 0xff]));
+        }
+        assert_eq!(ram.read::<[u64; 2]>(Gpa(BASE.0 + 0xff8)), Err(OutOfRange));
+        assert_eq!(ram.write(Gpa(BASE.0 + 0xffc), &0u64), Err(OutOfRange));
+    }
+
+    #[test]
     fn only_writes_to_watched_pages_leave_marks() {
         let ram = GuestRam::leaked(BASE, 0x4000);
         ram.watch(BASE.page() + 1);
         ram.store_u8(BASE, 1).unwrap();
         assert!(!ram.take_marked());
         ram.write_bytes(Gpa(BASE.0 + 0xffc), &[1; 8]).unwrap();
+        assert!(ram.take_marked());
+        ram.write(Gpa(BASE.0 + 0x1ff8), &1u64).unwrap();
         assert!(ram.take_marked());
         let mut marks = vec![];
         ram.drain_marks(|page| marks.push(page));

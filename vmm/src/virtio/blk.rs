@@ -186,11 +186,8 @@ impl Requests {
     /// Takes header, data and status out of a chain (section 5.2.6), however
     /// they are divided into buffers (section 2.7.4.3).
     fn parse(&mut self, ram: &GuestRam, chain: &Chain) -> Result<(Header, Gpa), Broken> {
-        let mut header = Header::default();
         let mut readable = Cursor::new(chain.readable());
-        if readable.read(ram, header.as_mut_bytes())? != size_of::<Header>() {
-            return Err(Broken::Request);
-        }
+        let header: Header = readable.value(ram)?.ok_or(Broken::Request)?;
         let last = chain.writable().last().ok_or(Broken::Request)?;
         let status = last.gpa.wrapping_add(last.len - 1);
         self.data.clear();

@@ -1,5 +1,7 @@
 //! A request as it comes out of a queue: checked buffers in guest RAM.
 
+use zerocopy::{FromBytes, IntoBytes};
+
 use crate::addr::{Gpa, to_usize};
 use crate::mem::{GuestRam, OutOfRange};
 
@@ -127,6 +129,22 @@ impl<'a> Cursor<'a> {
         self.pieces(len).for_each(drop);
     }
 
+    /// Copies a plain value out; `None` if there are not enough bytes.
+    pub fn value<T>(&mut self, ram: &GuestRam) -> Result<Option<T>, OutOfRange>
+    where
+        T: FromBytes + IntoBytes,
+    {
+        let (size, mut ahead) = (size_of::<T>() as u64, self.clone());
+        if let Some(piece) = ahead.take(size).filter(|piece| piece.len == size) {
+            *self = ahead;
+            return ram.read(piece.gpa).map(Some);
+        }
+        // It is divided: rare, but allowed.
+        let mut value = T::new_zeroed();
+        let read = self.read(ram, value.as_mut_bytes())?;
+        Ok((read as u64 == size).then_some(value))
+    }
+
     /// Copies guest memory into `bytes`; tells how many bytes there were.
     pub fn read(&mut self, ram: &GuestRam, bytes: &mut [u8]) -> Result<usize, OutOfRange> {
         let mut done = 0;
@@ -207,5 +225,23 @@ mod tests {
         assert_eq!(&back, b"abcde\0\0\0\0");
         assert_eq!(ram.load_u8(Gpa(0x8000_0020)), Ok(b'd'));
         assert_eq!(Cursor::new(&[segment(0, 4)]).read(&ram, &mut back), Err(OutOfRange));
+    }
+
+    #[test]
+    fn values_may_be_divided() {
+        let ram = GuestRam::leaked(Gpa(0x8000_0000), 0x1000);
+        let base = 0x8000_0000;
+        ram.store_u64(Gpa(base), 0x0807_0605_0403_0201).unwrap();
+        let whole = [segment(base, 8)];
+        let parts = [segment(base, 3), segment(base + 3, 1), segment(base + 4, 9)];
+        for segments in [&whole[..], &parts] {
+            let mut cursor = Cursor::new(segments);
+            assert_eq!(cursor.value::<u32>(&ram), Ok(Some(0x0403_0201)));
+            assert_eq!(cursor.value::<u32>(&ram), Ok(Some(0x0807_0605)));
+            let rest = total(segments) - 8;
+            assert_eq!(cursor.take(u64::MAX).map_or(0, |piece| piece.len), rest);
+            assert_eq!(cursor.value::<u32>(&ram), Ok(None));
+        }
+        assert_eq!(Cursor::new(&[segment(0, 8)]).value::<u64>(&ram), Err(OutOfRange));
     }
 }
