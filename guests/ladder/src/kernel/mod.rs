@@ -80,13 +80,28 @@ fn measure(disk: &mut dyn Disk, args: &Args, vmm: Option<Vmm<Linear>>) {
     }
 }
 
-/// Reads of one size, one at a time, between marks that a profile knows: a
-/// first window to warm up, then one of N and one of 2 N.
+/// Reads of one size, as many at a time as the command line says, between
+/// marks that a profile knows: a first window to warm up, then one of N times
+/// and one of 2 N.
 fn profile(disk: &mut dyn Disk, args: &Args, rounds: u32) {
     let bytes = args.sizes.iter().next().unwrap_or(4096);
+    let depth = args.depths.iter().next().unwrap_or(1).min(disk.depth()).min(DEPTH);
     for count in [rounds.min(8), rounds, 2 * rounds] {
         clock::begin_window();
-        (0..u64::from(count)).for_each(|n| disk.one(0, Op::Read, 8 * n, bytes));
+        (0..u64::from(count)).for_each(|n| batch(disk, depth, 8 * n, bytes));
         clock::end_window();
+    }
+}
+
+/// So many reads that are given to the disk together.
+fn batch(disk: &mut dyn Disk, depth: usize, sector: u64, bytes: usize) {
+    for (slot, n) in (0..depth).zip(0..) {
+        disk.submit(slot, Op::Read, sector + bytes as u64 / 512 * n, bytes);
+    }
+    disk.kick();
+    for _ in 0..depth {
+        while disk.poll().is_none() {
+            disk.wait();
+        }
     }
 }
