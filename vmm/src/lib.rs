@@ -14,6 +14,7 @@
 //!    │   └─ dev, virtio, disk, net   devices as register machines
 //!    ├─ pv      the same devices behind hypercalls
 //!    ├─ iommu   what keeps a guest's real devices within its memory
+//!    ├─ pass    devices of the real machine that belong to a guest
 //!    ├─ sbi     the firmware a guest kernel calls
 //!    ├─ bundle  what to run, from the host tool
 //!    ├─ load, fdt, entropy       images in, device tree and its seed out
@@ -43,6 +44,7 @@ pub mod machine;
 pub mod mem;
 pub mod mmu;
 pub mod net;
+pub mod pass;
 pub mod pv;
 pub mod sbi;
 pub mod stats;

@@ -13,9 +13,11 @@ use dtoolkit::{FromPropertyValue, Node, Property};
 
 use super::{
     ALIGN, Backend, Base, COMPATIBLE, Causes, Config, Disk, DiskModel, Extent, Guest, MAX_CPUS,
-    MAX_DISKS, MAX_GUESTS, MAX_IMAGES, MAX_ROOM, MEMORY_UNIT, MmioVersion, Net, NetModel, Word,
+    MAX_DISKS, MAX_GUESTS, MAX_IMAGES, MAX_PASSED, MAX_ROOM, MEMORY_UNIT, MmioVersion, Net,
+    NetModel, Passed, RealDevice, Word,
 };
 use crate::addr::to_usize;
+use crate::bus::VIRTIO_SLOTS;
 use crate::net::Mac;
 
 /// Why a bundle was refused: which node, and what is wrong there.
@@ -61,6 +63,7 @@ impl Config {
             return Err(root.bad("there is no guest"));
         }
         root.check_disks(&guests, images.len())?;
+        root.check_owners(&guests)?;
         let trace = Causes::from_bits_truncate(root.get("trace")?.unwrap_or(0u32));
         let escape: Option<u32> = root.get("escape")?;
         let escape = escape.map(|key| u8::try_from(key).map_err(|_| root.bad("escape: no byte")));
@@ -162,6 +165,7 @@ impl<'a> Reader<'a> {
             initrd: self.extent("initrd")?,
             disks,
             net,
+            passed: self.each("pass", MAX_PASSED, Reader::passed)?,
             no_reboot: self.node.property("no-reboot").is_some(),
             console: self.word("console")?,
             rng: self.word("rng")?,
@@ -206,6 +210,35 @@ impl<'a> Reader<'a> {
             return Err(self.bad(format!("mac: {mac} is not one interface")));
         }
         Ok(Net { model, mac, uplink: self.node.property("uplink").is_some() })
+    }
+
+    fn passed(&self) -> Result<Passed, Error> {
+        let device = match self.text("device")? {
+            "virtio-mmio" => {
+                let slot = u8::try_from(self.need::<u32>("slot")?).unwrap_or(u8::MAX);
+                if slot >= VIRTIO_SLOTS {
+                    return Err(self.bad(format!("slot: must be below {VIRTIO_SLOTS}")));
+                }
+                RealDevice::VirtioMmio { slot }
+            }
+            other => return Err(self.bad(format!("device: unknown value {other:?}"))),
+        };
+        Ok(Passed { device, dma: self.word("dma")? })
+    }
+
+    /// A real device belongs to one guest.
+    fn check_owners(&self, guests: &[Guest]) -> Result<(), Error> {
+        let mut seen: Vec<RealDevice> = Vec::new();
+        for guest in guests {
+            for passed in &guest.passed {
+                if seen.contains(&passed.device) {
+                    let name = &guest.name;
+                    return Err(self.bad(format!("{name}: a device of it has an owner already")));
+                }
+                seen.push(passed.device);
+            }
+        }
+        Ok(())
     }
 
     /// What disks have in common: a real one belongs to one of them, an image

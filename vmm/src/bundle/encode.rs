@@ -9,7 +9,7 @@ use dtoolkit::model::{DeviceTree, DeviceTreeNode, DeviceTreeProperty};
 
 use super::{
     ALIGN, Backend, Base, COMPATIBLE, Config, Disk, DiskModel, Extent, Guest, MmioVersion, Net,
-    NetModel, PAGE, Word,
+    NetModel, PAGE, Passed, RealDevice, Word,
 };
 
 impl Config {
@@ -94,6 +94,21 @@ fn guest_node(number: usize, guest: &Guest) -> DeviceTreeNode {
     if let Some(net) = &guest.net {
         node.add_child(net_node(net));
     }
+    for (number, passed) in guest.passed.iter().enumerate() {
+        node.add_child(passed_node(number, *passed));
+    }
+    node
+}
+
+fn passed_node(number: usize, passed: Passed) -> DeviceTreeNode {
+    let mut node = DeviceTreeNode::new_unchecked(format!("pass@{number:x}"));
+    match passed.device {
+        RealDevice::VirtioMmio { slot } => {
+            set(&mut node, "device", "virtio-mmio");
+            set(&mut node, "slot", u32::from(slot));
+        }
+    }
+    set(&mut node, "dma", passed.dma.word());
     node
 }
 

@@ -37,6 +37,8 @@ pub const MAX_IMAGES: usize = 64;
 pub const MAX_ROOM: u64 = 512 << 20;
 /// Disks per guest: one per virtio-mmio slot of the machine we present.
 pub const MAX_DISKS: usize = 8;
+/// Real devices that one guest owns.
+pub const MAX_PASSED: usize = 8;
 
 /// Statuses with which the VMM ends QEMU, through the finisher of the machine.
 pub mod status {
@@ -136,6 +138,9 @@ pub struct Guest {
     pub disks: Vec<Disk>,
     /// Its network interface; with registers, in the slot behind the disks.
     pub net: Option<Net>,
+    /// Devices of the real machine that are its own; those with virtio-mmio
+    /// registers are in the slots behind disks and network interface.
+    pub passed: Vec<Passed>,
     /// A reset ends the guest, and is a failure.
     pub no_reboot: bool,
     /// The console that it has besides the paravirtual one.
@@ -262,6 +267,48 @@ impl Disk {
     }
 }
 
+/// A device of the real machine that belongs to a guest, and to nobody else.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Passed {
+    /// Which one.
+    pub device: RealDevice,
+    /// What holds its accesses to memory.
+    pub dma: Dma,
+}
+
+/// Where the real machine has a device.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RealDevice {
+    /// In the virtio-mmio slot of that number.
+    VirtioMmio {
+        /// Below [`VIRTIO_SLOTS`](crate::bus::VIRTIO_SLOTS).
+        slot: u8,
+    },
+}
+
+/// What keeps a guest's device within the guest's memory.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Dma {
+    /// Nothing does: the guest has its memory at its real address, and its
+    /// device does what the guest says.
+    #[default]
+    Trusted,
+}
+
+impl Guest {
+    /// Whether its memory is at its real address.
+    pub fn is_identity(&self) -> bool {
+        self.passed.iter().any(|passed| passed.dma == Dma::Trusted)
+    }
+}
+
+impl Config {
+    /// All devices that belong to guests.
+    pub fn passed(&self) -> impl Iterator<Item = Passed> {
+        self.guests.iter().flat_map(|guest| guest.passed.iter().copied())
+    }
+}
+
 /// How the supervisor and user modes of a guest are run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum CpuMode {
@@ -325,6 +372,10 @@ trait Word: Copy + PartialEq + 'static {
 impl Word for CpuMode {
     const WORDS: &'static [(&'static str, Self)] =
         &[("classic", Self::Classic), ("assisted", Self::Assisted)];
+}
+
+impl Word for Dma {
+    const WORDS: &'static [(&'static str, Self)] = &[("trusted", Self::Trusted)];
 }
 
 impl Word for Boot {

@@ -38,6 +38,7 @@ fn sample() -> Config {
         initrd: Some(Extent::unplaced(0)),
         disks: vec![overlay(Base::Image(1)), overlay(Base::Qemu { serial: "g1d1".into() })],
         net: Some(Net { model: NetModel::Pv, mac: Mac::numbered(1), uplink: false }),
+        passed: vec![passed(3), passed(0)],
         no_reboot: true,
         console: ConsoleModel::VirtioMmio,
         rng: RngModel::VirtioMmio,
@@ -51,6 +52,10 @@ fn sample() -> Config {
         images,
         guests: vec![first, second],
     }
+}
+
+fn passed(slot: u8) -> Passed {
+    Passed { device: RealDevice::VirtioMmio { slot }, dma: Dma::Trusted }
 }
 
 fn overlay(base: Base) -> Disk {
@@ -110,6 +115,14 @@ fn refusals_name_the_node_and_the_property() {
     assert_eq!(
         problem(|c| c.guests[1].disks.push(overlay(Base::Qemu { serial: "g0d1".into() }))),
         "bundle: /: two disks have the serial number \"g0d1\""
+    );
+    assert_eq!(
+        problem(|c| c.guests[0].passed.push(passed(3))),
+        "bundle: /: linux: a device of it has an owner already"
+    );
+    assert_eq!(
+        problem(|c| c.guests[0].passed.push(passed(8))),
+        "bundle: pass@0: slot: must be below 8"
     );
     assert_eq!(problem(|c| c.images.truncate(1)), "bundle: /: linux: its image is not there");
     let room = |c: &mut Config| c.guests[1].disks = vec![overlay(Base::Image(0)); 8];

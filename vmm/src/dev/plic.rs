@@ -247,12 +247,18 @@ impl Plic {
         })
     }
 
-    /// Stores to the register at `offset`; otherwise like [`Plic::read`].
+    /// Stores to the register at `offset`; otherwise like [`Plic::read`]. A
+    /// store that completes a source returns it.
     ///
     /// # Errors
     /// As of [`Plic::read`].
     #[inline]
-    pub fn write(&mut self, offset: u64, width: Width, value: u64) -> Result<(), AccessFault> {
+    pub fn write(
+        &mut self,
+        offset: u64,
+        width: Width,
+        value: u64,
+    ) -> Result<Option<u32>, AccessFault> {
         let priority = (value & MAX_PRIORITY).to_le_bytes()[0];
         match self.decode(offset, width)? {
             Register::Priority(source) => self.set_priority(source, priority),
@@ -260,10 +266,10 @@ impl Plic {
             Register::Threshold(context) => {
                 self.alter(context, |context| context.threshold = priority);
             }
-            Register::Claim(_) => self.complete(value & width.mask()),
+            Register::Claim(_) => return Ok(self.complete(value & width.mask())),
             Register::Pending(_) | Register::Nothing => {}
         }
-        Ok(())
+        Ok(None)
     }
 
     /// A device asserts its line, perhaps once more. Sources that do not exist
@@ -372,16 +378,14 @@ impl Plic {
         best.source().0.into()
     }
 
-    fn complete(&mut self, number: u64) {
-        let Some(source) = Source::new(number) else { return };
-        if !self.in_service.has(source) {
-            return;
-        }
+    fn complete(&mut self, number: u64) -> Option<u32> {
+        let source = Source::new(number).filter(|source| self.in_service.has(*source))?;
         self.in_service.set(source, false);
         if self.again.has(source) {
             self.again.set(source, false);
             self.request(source);
         }
+        Some(source.0.into())
     }
 
     fn set_priority(&mut self, source: Source, priority: u8) {

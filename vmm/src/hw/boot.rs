@@ -17,10 +17,10 @@ use super::hart::RealHart;
 use super::memory::{Free, Map};
 use super::{clint, console, csr, heap, memory, power, rtc, virtio};
 use crate::addr::{Gpa, to_usize};
-use crate::bundle::{self, Config, status};
+use crate::bundle::{self, Config, RealDevice, status};
 use crate::bus::RAM_BASE;
 use crate::entropy::Seeds;
-use crate::machine::{self, Machine, Resources};
+use crate::machine::{self, Machine, RamAddress, Resources};
 use crate::mem::GuestRam;
 
 /// Harts that have a stack; QEMU `virt` has no more than 8 by default.
@@ -70,7 +70,7 @@ static MACHINE: Once<&'static Machine> = Once::new();
 static BUILDING: AtomicU32 = AtomicU32::new(1);
 
 extern "C" fn main(hart: usize, tree: u64) -> ! {
-    let real = RealHart::new(hart, image_end());
+    let real = RealHart::new(hart);
     if hart == 0 {
         // SAFETY: QEMU put the device tree there, and nobody changes it meanwhile.
         let machine = unsafe { build(tree) };
@@ -85,7 +85,10 @@ extern "C" fn main(hart: usize, tree: u64) -> ! {
     }
     clint::clear_kick(hart);
     match MACHINE.get() {
-        Some(machine) => machine::run(machine, real),
+        Some(machine) => {
+            csr::guard(image_end(), &machine.open);
+            machine::run(machine, real)
+        }
         None => power::off(status::PANIC.into()),
     }
 }
@@ -124,15 +127,20 @@ unsafe fn build(tree: u64) -> Result<&'static Machine, Refusal> {
     for _ in &config.guests {
         add_heap(&mut free, HEAP_PER_GUEST);
     }
-    virtio::init();
+    virtio::init(config.passed().map(|passed| match passed.device {
+        RealDevice::VirtioMmio { slot } => slot,
+    }));
     let free = core::cell::RefCell::new(free);
     let alone = config.guests.len() == 1;
     let mut resources = Resources {
         harts: map.harts.min(MAX_HARTS),
         bundle,
-        ram: &mut |size| guest_ram(&mut free.borrow_mut(), size, alone),
+        ram: &mut |size, address| guest_ram(&mut free.borrow_mut(), (size, address), alone),
         bytes: &mut |size| static_bytes(&mut free.borrow_mut(), size),
         disk: &mut virtio::disk,
+        passed: &mut |device| match device {
+            RealDevice::VirtioMmio { slot } => virtio::passed(slot),
+        },
         network: &mut virtio::network,
         assists: csr::extensions() & csr::H == 0,
         has_log: virtio::has_log(),
@@ -167,12 +175,16 @@ fn static_bytes(free: &mut Free, size: u64) -> Option<&'static mut [u8]> {
 
 /// RAM of a guest; of one that is `alone` aligned to the largest page, where
 /// that fits. Beside others the gap before it would be theirs.
-fn guest_ram(free: &mut Free, size: u64, alone: bool) -> Option<GuestRam> {
+fn guest_ram(free: &mut Free, (size, address): (u64, RamAddress), alone: bool) -> Option<GuestRam> {
     const GIB: u64 = 1 << 30;
     let big = if alone && size >= GIB { free.take(size, GIB) } else { None };
     let start = big.or_else(|| free.take(size, RAM_ALIGN))?;
     let host = core::ptr::with_exposed_provenance_mut(to_usize(start));
     let host = core::ptr::NonNull::new(host)?;
+    let base = match address {
+        RamAddress::Usual => RAM_BASE,
+        RamAddress::Real => Gpa(start),
+    };
     // SAFETY: taken from what is free, and never given back; aligned.
-    Some(unsafe { GuestRam::new(Gpa(RAM_BASE.0), host, size) })
+    Some(unsafe { GuestRam::new(base, host, size) })
 }

@@ -2,6 +2,8 @@
 
 use core::arch::asm;
 
+use crate::pass::Registers;
+
 macro_rules! read {
     ($(#[$doc:meta])* $name:ident, $csr:literal) => {
         $(#[$doc])*
@@ -129,24 +131,49 @@ pub(super) fn wait() {
     unsafe { asm!("wfi", options(nomem, nostack)) };
 }
 
+/// PMP entries for registers that guests reach: all but the last three.
+const OPEN: usize = 13;
+
 /// Guards everything up to `end`, which is the machine's devices and the
 /// VMM's image, from lower modes and opens the rest of physical memory to
-/// them: the shadow tables decide there.
-pub(super) fn guard_up_to(end: u64) {
+/// them: the shadow tables decide there. They decide about `open`, too, each
+/// of which is as large as it is aligned; there are entries for 13.
+pub(super) fn guard(end: u64, open: &[Registers]) {
+    const OFF: u64 = 0x00;
     const TOR_NONE: u64 = 0x08;
     const TOR_RWX: u64 = 0x0f;
-    let config = TOR_NONE | TOR_RWX << 8;
-    // SAFETY: PMP binds M-mode only by locked entries, and none is locked.
+    const NAPOT_RW: u64 = 0x1b;
+    let (mut addresses, mut configs) = ([0; 16], [OFF; 16]);
+    let places = addresses.iter_mut().zip(&mut configs).take(OPEN);
+    for ((address, config), registers) in places.zip(open) {
+        *address = registers.host.0 >> 2 | (registers.size / 8 - 1);
+        *config = NAPOT_RW;
+    }
+    // A range ends where an entry says, and begins where the one before does.
+    let last = [(0, OFF), (end >> 2, TOR_NONE), (u64::MAX >> 10, TOR_RWX)];
+    for ((address, config), value) in addresses.iter_mut().zip(&mut configs).skip(OPEN).zip(last) {
+        (*address, *config) = value;
+    }
+    let packed = |half: &[u64]| half.iter().rev().fold(0, |word, config| word << 8 | config);
+    let (low, high) = configs.split_at(8);
+    set_protection(&addresses, [packed(low), packed(high)]);
+}
+
+/// Sets all PMP entries.
+fn set_protection(addresses: &[u64; 16], configs: [u64; 2]) {
+    macro_rules! set {
+        ($($n:literal)*) => {$(
+            // SAFETY: PMP binds M-mode only by locked entries, and none is locked.
+            unsafe {
+                asm!(concat!("csrw pmpaddr", $n, ", {}"), in(reg) addresses[$n], options(nostack));
+            }
+        )*};
+    }
+    set!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
+    let [low, high] = configs;
+    // SAFETY: as above.
     unsafe {
-        asm!(
-            "csrw pmpaddr0, {end}",
-            "csrw pmpaddr1, {all}",
-            "csrw pmpcfg0, {config}",
-            end = in(reg) end >> 2,
-            all = in(reg) u64::MAX >> 10,
-            config = in(reg) config,
-            options(nostack)
-        );
+        asm!("csrw pmpcfg0, {}", "csrw pmpcfg2, {}", in(reg) low, in(reg) high, options(nostack));
     }
 }
 

@@ -17,12 +17,11 @@ pub(super) struct RealHart {
 }
 
 impl RealHart {
-    /// Prepares this hart for guests: traps come to `switch`, and devices and
-    /// the VMM's image are out of reach.
-    pub(super) fn new(id: usize, image_end: u64) -> Self {
+    /// Prepares this hart for guests: traps come to `switch`. They may run
+    /// once it is [guarded](csr::guard).
+    pub(super) fn new(id: usize) -> Self {
         csr::set_trap_vector(switch::trap_vector());
         csr::set_scratch(0);
-        csr::guard_up_to(image_end);
         csr::set_counters(0);
         clint::set_timer(id, u64::MAX);
         clint::clear_kick(id);
@@ -147,12 +146,18 @@ impl Host for RealHart {
                 console::IRQ => Some(External::Console),
                 _ => virtio::interrupted(source),
             };
-            plic::complete(source);
+            if !matches!(external, Some(External::Passed(_))) {
+                plic::complete(source);
+            }
             if external.is_some() {
                 return external;
             }
         }
         virtio::wants_stop().then_some(External::Stop)
+    }
+
+    fn complete(&self, source: u32) {
+        plic::complete(source);
     }
 
     fn read_console(&mut self) -> Option<u8> {

@@ -18,7 +18,7 @@ use super::seat::Seat;
 use super::wire::Wire;
 use super::{Host, Machine};
 use crate::addr::{Gpa, to_usize};
-use crate::bundle::{self, Config, CpuMode, Extent};
+use crate::bundle::{self, Config, CpuMode, Extent, RealDevice};
 use crate::bus::{self, Window};
 use crate::dev::plic;
 use crate::disk::Disk;
@@ -28,6 +28,7 @@ use crate::load::{self, BootRequest, LoadError};
 use crate::mem::GuestRam;
 use crate::mmu::shadow::Shadow;
 use crate::net;
+use crate::pass::Found;
 use crate::trace::Filter;
 use crate::vcpu::Mode;
 
@@ -50,18 +51,30 @@ const TIMEBASE: u32 = 10_000_000;
 /// A real disk: the number under which it interrupts, and its storage.
 pub type FoundDisk = (usize, Box<dyn Disk>);
 
+/// Where a guest sees its RAM.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RamAddress {
+    /// At [`bus::RAM_BASE`].
+    Usual,
+    /// Where it really is, so that a device may be told its addresses.
+    Real,
+}
+
 /// What the real machine gives to guests.
 pub struct Resources<'a> {
     /// Number of harts.
     pub harts: usize,
     /// The bundle's bytes.
     pub bundle: &'static [u8],
-    /// Takes RAM of a size in bytes for a guest.
-    pub ram: &'a mut dyn FnMut(u64) -> Option<GuestRam>,
+    /// Takes RAM of a size in bytes for a guest, at its real address or at
+    /// the usual one.
+    pub ram: &'a mut dyn FnMut(u64, RamAddress) -> Option<GuestRam>,
     /// Takes memory of a size in bytes for the VMM.
     pub bytes: &'a mut dyn FnMut(u64) -> Option<&'static mut [u8]>,
     /// Finds a real disk by its serial number.
     pub disk: &'a mut dyn FnMut(&str) -> Option<FoundDisk>,
+    /// A device of the real machine that is to be a guest's own.
+    pub passed: &'a mut dyn FnMut(RealDevice) -> Option<Found>,
     /// The real network interface.
     pub network: &'a mut dyn FnMut() -> Option<Box<dyn net::Wire>>,
     /// Whether vS can run in real S-mode: see [`BuildError`].
@@ -88,7 +101,9 @@ pub(super) enum Reason {
     Image(&'static str),
     NoDisk(String),
     NoNetwork,
+    NoDevice(RealDevice),
     Drives,
+    NotRelocatable,
     NoSeed,
     Slots,
     Assisted,
@@ -103,6 +118,12 @@ impl fmt::Display for BuildError {
             Reason::Image(what) => write!(f, "the {what} lies outside the bundle"),
             Reason::NoDisk(serial) => write!(f, "QEMU has no virtio disk with serial {serial}"),
             Reason::NoNetwork => f.write_str("QEMU has no network: -device virtio-net-device"),
+            Reason::NoDevice(RealDevice::VirtioMmio { slot }) => {
+                write!(f, "QEMU has no device in virtio-mmio slot {slot} that could be passed")
+            }
+            Reason::NotRelocatable => f.write_str(
+                "dma=trusted needs a kernel that starts in vS wherever it is loaded, as Linux does",
+            ),
             Reason::Drives => f.write_str("there is room for one disk with model=ata"),
             Reason::NoSeed => f.write_str("the machine has no seed for a random-number device"),
             Reason::Slots => f.write_str("it has more devices than virtio-mmio slots"),
@@ -192,9 +213,11 @@ fn build_guest(
     let kernel = image(config.kernel, "kernel")?;
     let initrd = config.initrd.map_or(Ok(&[][..]), |extent| image(extent, "initrd"))?;
     let no_memory = || Reason::Memory(config.memory);
-    let ram = (resources.ram)(config.memory).ok_or_else(no_memory)?;
+    let identity = config.is_identity();
+    let address = if identity { RamAddress::Real } else { RamAddress::Usual };
+    let ram = (resources.ram)(config.memory, address).ok_or_else(no_memory)?;
     let cpus = to_usize(config.cpus.into());
-    let shadow = Shadow::new(&ram, SHADOW_QUOTA, cpus > 1).ok_or_else(no_memory)?;
+    let mut shadow = Shadow::new(&ram, SHADOW_QUOTA, cpus > 1).ok_or_else(no_memory)?;
     let wire = Wire::new();
     if config.net.as_ref().is_some_and(|net| net.uplink) && !network.has_uplink() {
         return Err(Reason::NoNetwork);
@@ -214,8 +237,14 @@ fn build_guest(
     };
     // Loaded here for the first boot, so that a bad image is said before
     // anything runs.
-    let entry = images.load(&ram).map_err(Reason::Load)?;
+    let entry = match images.load(&ram) {
+        Err(LoadError::OutsideRam { .. }) if identity => Err(Reason::NotRelocatable),
+        Ok(entry) if identity && entry.mode == Mode::Machine => Err(Reason::NotRelocatable),
+        loaded => loaded.map_err(Reason::Load),
+    }?;
+    fittings.mappings.iter().for_each(|mapping| shadow.own(*mapping));
     let (disks, net) = (core::mem::take(&mut fittings.real), fittings.net);
+    let passed = core::mem::take(&mut fittings.passed);
     let devices = Devices::new(cpus, wire, fittings);
     let (name, console) = (config.name.to_string(), console.clone());
     let mode = config.cpu_mode;
@@ -229,6 +258,7 @@ fn build_guest(
         devices,
         disks,
         net,
+        passed,
         images,
         entry,
         cpus,

@@ -6,7 +6,6 @@
 //! vCPU, and the effect is performed.
 
 use alloc::vec::Vec;
-use core::sync::atomic::Ordering;
 
 use trapeze_protocol::device::DeviceType;
 
@@ -16,18 +15,19 @@ use super::drive::Drive;
 use super::fittings::Fittings;
 use super::guest::{Guest, Power};
 use super::hart::Hart;
-use super::link::{Attention, Link};
+use super::link::Attention;
 use super::seat::Seat;
 use super::wire::Wire;
 use crate::bundle::status;
 use crate::bus::{self, AccessFault, Region, Width};
-use crate::dev::clint::{self, Register};
+use crate::dev::clint;
 use crate::dev::finisher::{self, Action};
 use crate::dev::plic::Plic;
 use crate::dev::uart16550::Uart;
 use crate::mem::GuestRam;
+use crate::pass::Direct;
 use crate::pv::Pv;
-use crate::vcpu::{Env, Interrupt};
+use crate::vcpu::Interrupt;
 use crate::virtio::console::Terminal;
 use crate::virtio::mmio::{self, Mmio};
 
@@ -45,6 +45,8 @@ pub(super) struct Devices {
     pub(super) pv: Pv,
     drive: Option<Drive>,
     pub(super) clock: Option<WallClock>,
+    /// Those of the real machine whose registers the guest has.
+    pub(super) direct: Vec<Direct>,
 }
 
 /// Where a guest has a device that something real stands behind.
@@ -56,6 +58,8 @@ pub(super) enum Place {
     Pv(usize),
     /// The ATA disk.
     Ata,
+    /// The device of that number whose registers the guest has.
+    Direct(usize),
 }
 
 /// The virtio-mmio slots, by number.
@@ -66,13 +70,15 @@ enum Effect {
     Nothing,
     Output(u8),
     End(Action),
+    /// An interrupt at the real PLIC is to be completed.
+    Complete(u32),
 }
 
 impl Devices {
     pub(super) fn new(cpus: usize, wire: Wire, fittings: Fittings) -> Self {
-        let Fittings { slots, pv, drive, clock, .. } = fittings;
+        let Fittings { slots, pv, drive, clock, direct, .. } = fittings;
         let (uart, plic) = (Uart::new(), Plic::new(2 * cpus));
-        Self { uart, plic, wire, spare: Vec::new(), slots, pv, drive, clock }
+        Self { uart, plic, wire, spare: Vec::new(), slots, pv, drive, clock, direct }
     }
 
     pub(super) fn reset(&mut self) {
@@ -95,9 +101,11 @@ impl Devices {
         self.drive.as_mut().map(work)
     }
 
-    /// Whether a disk works on something, perhaps on the guest's memory.
-    pub(super) fn busy(&self) -> bool {
-        self.pv.busy()
+    /// Whether a disk works on something, perhaps on the guest's memory, or a
+    /// device of the guest's own has not stopped.
+    pub(super) fn busy(&mut self) -> bool {
+        self.direct.iter_mut().any(Direct::is_busy)
+            || self.pv.busy()
             || self.slots.iter().flatten().any(|device| device.function().busy() != 0)
             || self.drive.as_ref().is_some_and(Drive::busy)
     }
@@ -115,7 +123,7 @@ impl Devices {
     }
 
     /// Lets a device go on with what is under way.
-    fn poll(&mut self, place: Place, ram: &GuestRam) {
+    pub(super) fn poll(&mut self, place: Place, ram: &GuestRam) {
         match place {
             Place::Slot(slot) => {
                 if let Some(Some(device)) = self.slots.get_mut(usize::from(slot)) {
@@ -127,6 +135,10 @@ impl Devices {
             Place::Ata => {
                 self.drive.iter_mut().for_each(Drive::complete);
                 self.carry_drive();
+            }
+            Place::Direct(number) => {
+                let irq = self.direct.get_mut(number).map(Direct::interrupt);
+                irq.into_iter().for_each(|irq| self.plic.raise(irq));
             }
         }
     }
@@ -196,7 +208,12 @@ impl Devices {
                 self.feed_uart();
                 return Ok(sent.map_or(Effect::Nothing, Effect::Output));
             }
-            Region::Plic => self.plic.write(offset, width, value)?,
+            Region::Plic => {
+                if let Some(irq) = self.plic.write(offset, width, value)? {
+                    let source = self.direct.iter_mut().find_map(|device| device.completed(irq));
+                    return Ok(source.map_or(Effect::Nothing, Effect::Complete));
+                }
+            }
             Region::Virtio(slot) => {
                 if let Some(Some(device)) = self.slots.get_mut(usize::from(slot)) {
                     device.write(offset, width, value, ram)?;
@@ -377,6 +394,7 @@ impl<H: Host> Hart<H> {
                 self.machine.console.output(&self.host, seat.guest.number, &[byte]);
             }
             Effect::End(action) => self.end(seat, action),
+            Effect::Complete(source) => self.host.complete(source),
         }
         Ok(())
     }
@@ -388,55 +406,5 @@ impl<H: Host> Hart<H> {
             Action::Reset => (Power::Reset, 0),
         };
         seat.guest.end(&self.host, power, status.into());
-    }
-
-    /// A hart that does not exist reads as zero.
-    fn read_clint(&self, seat: &Seat, register: Register) -> u64 {
-        let link = |hart| seat.guest.links.get(hart);
-        match register {
-            Register::Msip(hart) => link(hart).map_or(0, |link| {
-                let lines = link.lines.load(Ordering::Relaxed);
-                u64::from(lines & Interrupt::MachineSoft.bit() != 0)
-            }),
-            Register::Mtimecmp { hart, half } => {
-                link(hart).map_or(0, |link| half.read(link.mtimecmp.load(Ordering::Relaxed)))
-            }
-            Register::Mtime { half } => half.read(seat.clock(&self.host).time()),
-        }
-    }
-
-    fn write_clint(&self, seat: &mut Seat, register: Register, value: u64) {
-        let guest = seat.guest;
-        match register {
-            Register::Msip(hart) => {
-                if let Some(link) = guest.links.get(hart) {
-                    link.set_lines(Interrupt::MachineSoft.bit(), value & 1 != 0);
-                    self.lines_changed(seat, hart, link);
-                }
-            }
-            Register::Mtimecmp { hart, half } => {
-                if let Some(link) = guest.links.get(hart) {
-                    let cell = &link.mtimecmp;
-                    cell.store(half.merge(cell.load(Ordering::Relaxed), value), Ordering::Relaxed);
-                    self.lines_changed(seat, hart, link);
-                }
-            }
-            Register::Mtime { half } => {
-                let now = seat.clock(&self.host).time();
-                let ahead = half.merge(now, value).wrapping_sub(self.host.time());
-                guest.clock_offset.store(ahead, Ordering::Relaxed);
-                guest.links.iter().for_each(|link| link.notify(&self.host, Attention::CLOCK));
-            }
-        }
-    }
-
-    /// A vCPU's own lines are looked at before it runs on; another one's
-    /// hart is interrupted.
-    fn lines_changed(&self, seat: &mut Seat, hart: usize, link: &Link) {
-        if hart == seat.index {
-            seat.todo |= crate::vcpu::Effects::TIMER;
-        } else {
-            link.notify(&self.host, Attention::LINES);
-        }
     }
 }

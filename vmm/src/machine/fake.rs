@@ -20,6 +20,7 @@ use crate::bus::RAM_BASE;
 use crate::disk::{Disk, Request, Submitted};
 use crate::mem::GuestRam;
 use crate::net::{Frame, Mac, Wire};
+use crate::pass::Found;
 use crate::vcpu::{Context, Env, Supervisor, status};
 
 /// RAM of each guest.
@@ -74,6 +75,8 @@ pub(super) struct FakeHost {
     pub(super) supervisor: Option<Supervisor>,
     /// What the real devices have to say.
     pub(super) externals: Vec<External>,
+    /// Interrupts that were completed.
+    pub(super) completed: SpinMutex<Vec<u32>>,
     /// What the terminal shows.
     pub(super) shown: SpinMutex<Vec<u8>>,
     /// Called when a root comes into force.
@@ -95,6 +98,7 @@ impl FakeHost {
             fs: 0,
             supervisor: None,
             externals: Vec::new(),
+            completed: SpinMutex::default(),
             shown: SpinMutex::default(),
             on_root: Box::new(|| ()),
         }
@@ -205,6 +209,10 @@ impl Host for FakeHost {
         self.externals.pop()
     }
 
+    fn complete(&self, source: u32) {
+        self.completed.lock().push(source);
+    }
+
     fn read_console(&mut self) -> Option<u8> {
         None
     }
@@ -280,6 +288,19 @@ pub(super) fn machine(cpus: &[u32], boot: Boot, harts: usize) -> &'static Machin
 
 /// The same, in these modes.
 pub(super) fn machine_of(guests: &[(u32, CpuMode)], boot: Boot, harts: usize) -> &'static Machine {
+    machine_with(guests, boot, harts, |_| None)
+}
+
+/// The same, where each guest owns what `passed` finds, trusted.
+pub(super) fn machine_with(
+    guests: &[(u32, CpuMode)],
+    boot: Boot,
+    harts: usize,
+    mut passed: impl FnMut(bundle::RealDevice) -> Option<Found>,
+) -> &'static Machine {
+    let device = bundle::RealDevice::VirtioMmio { slot: 0 };
+    let own = bundle::Passed { device, dma: bundle::Dma::Trusted };
+    let owned: Vec<_> = passed(device).map(|_| own).into_iter().collect();
     let disk = bundle::Disk {
         model: DiskModel::VirtioMmio(MmioVersion::Modern),
         backend: Backend::Qemu { serial: String::new() },
@@ -298,6 +319,7 @@ pub(super) fn machine_of(guests: &[(u32, CpuMode)], boot: Boot, harts: usize) ->
             mac: Mac::numbered(u8::try_from(number).unwrap()),
             uplink: true,
         }),
+        passed: owned.clone(),
         ..Guest::default()
     };
     let guests = guests.iter().enumerate().map(guest).collect();
@@ -305,9 +327,10 @@ pub(super) fn machine_of(guests: &[(u32, CpuMode)], boot: Boot, harts: usize) ->
     let mut resources = Resources {
         harts,
         bundle: &[0x73, 0, 0x50, 0x10],
-        ram: &mut |size| Some(GuestRam::leaked(RAM_BASE, size)),
+        ram: &mut |size, _| Some(GuestRam::leaked(RAM_BASE, size)),
         bytes: &mut |size| Some(Vec::leak(alloc::vec![0; crate::addr::to_usize(size)])),
         disk: &mut |_| Some((0, Box::new(SlowDisk::default()))),
+        passed: &mut passed,
         network: &mut || Some(Box::new(Mirror::default())),
         assists: true,
         has_log: false,

@@ -10,11 +10,14 @@ use super::drive::Drive;
 use super::wire::Wire;
 use crate::addr::{PAGE_SIZE, to_usize};
 use crate::bundle::{
-    self, Backend, Base, ConsoleModel, DiskModel, Extent, MmioVersion, NetModel, RngModel,
+    self, Backend, Base, ConsoleModel, DiskModel, Dma, Extent, MmioVersion, NetModel, Passed,
+    RngModel,
 };
+use crate::bus;
 use crate::dev::ata;
 use crate::disk::{Disk, Image, Overlay, RamDisk, SERIAL};
 use crate::net;
+use crate::pass::{Direct, Found, Mapping};
 use crate::pv::Pv;
 use crate::virtio::AnyDevice;
 use crate::virtio::blk::Blk;
@@ -38,6 +41,14 @@ pub(super) struct Fittings {
     pub(super) real: Vec<(usize, Place)>,
     /// Where the guest has its network interface.
     pub(super) net: Option<Place>,
+    /// Devices whose registers the guest has, with where it has them.
+    pub(super) direct: Vec<Direct>,
+    pub(super) mappings: Vec<Mapping>,
+    /// Their interrupts at the real PLIC, and those of the other devices that
+    /// are the guest's own.
+    pub(super) passed: Vec<(u32, Place)>,
+    /// Bit n: what is in slot n is in `mappings`.
+    taken: u8,
 }
 
 impl Fittings {
@@ -56,6 +67,11 @@ impl Fittings {
         if let Some((net, plug)) = config.net.as_ref().zip(plug) {
             fittings.net = Some(fittings.add_net(config.disks.len(), net, plug)?);
         }
+        let first = config.disks.len() + usize::from(config.net.is_some());
+        for (slot, passed) in (first..).zip(&config.passed) {
+            let slot = u8::try_from(slot).map_err(|_| Reason::Slots)?;
+            fittings.add_passed(slot, *passed, resources)?;
+        }
         fittings.add_consoles(config, wire)?;
         fittings.add_entropy(config, resources)?;
         Ok(fittings)
@@ -64,7 +80,7 @@ impl Fittings {
     /// Bit n: slot n has a device.
     pub(super) fn slot_mask(&self) -> u8 {
         let used = self.slots.iter().zip(0u32..).filter(|(slot, _)| slot.is_some());
-        used.fold(0, |mask, (_, n)| mask | 1u8.wrapping_shl(n))
+        used.fold(self.taken, |mask, (_, n)| mask | 1u8.wrapping_shl(n))
     }
 
     /// Disk `number` goes to that slot, or becomes the next paravirtual
@@ -116,6 +132,30 @@ impl Fittings {
         }
     }
 
+    /// A device of the real machine goes to slot `slot`.
+    fn add_passed(
+        &mut self,
+        slot: u8,
+        passed: Passed,
+        resources: &mut Resources<'_>,
+    ) -> Result<(), Reason> {
+        let found = (resources.passed)(passed.device).ok_or(Reason::NoDevice(passed.device))?;
+        let Found { device, registers, source } = found;
+        if slot >= bus::VIRTIO_SLOTS {
+            return Err(Reason::Slots);
+        }
+        let place = match passed.dma {
+            Dma::Trusted => {
+                self.taken |= 1 << slot;
+                self.mappings.push(Mapping { guest: bus::virtio_slot(slot).base, registers });
+                self.direct.push(Direct::new(device, source, bus::virtio_irq(slot)));
+                Place::Direct(self.direct.len() - 1)
+            }
+        };
+        self.passed.push((source, place));
+        Ok(())
+    }
+
     /// A paravirtual console, and one in a slot for a guest that wants it
     /// there.
     fn add_consoles(&mut self, config: &bundle::Guest, wire: &Wire) -> Result<(), Reason> {
@@ -147,8 +187,9 @@ impl Fittings {
 
     /// Puts a device into the last slot that is free, away from the disks.
     fn add_last(&mut self, device: AnyDevice) -> Result<(), Reason> {
-        let free = self.slots.iter_mut().rev().find(|slot| slot.is_none());
-        *free.ok_or(Reason::Slots)? = Some(Mmio::new(Version::Modern, device));
+        let taken = self.slot_mask();
+        let free = (0u8..).zip(&mut self.slots).filter(|(n, _)| taken >> n & 1 == 0).last();
+        *free.ok_or(Reason::Slots)?.1 = Some(Mmio::new(Version::Modern, device));
         Ok(())
     }
 }

@@ -48,6 +48,7 @@ pub(super) struct Parts {
     pub(super) devices: Devices,
     pub(super) disks: Vec<(usize, Place)>,
     pub(super) net: Option<Place>,
+    pub(super) passed: Vec<(u32, Place)>,
     pub(super) images: Images,
     /// The images are loaded.
     pub(super) entry: Entry,
@@ -86,6 +87,8 @@ pub struct Guest {
     pub(super) disks: Vec<(usize, Place)>,
     /// Where it has its network interface.
     pub(super) net: Option<Place>,
+    /// Interrupts of its own devices at the real PLIC, and where it has these.
+    pub(super) passed: Vec<(u32, Place)>,
     /// Where the word of the paravirtual interrupt line is; zero: nowhere.
     pub(super) pv_pending: AtomicU64,
     /// Whether copy loops at the ATA disk's data port are carried on.
@@ -123,6 +126,7 @@ impl Guest {
             links: (0..parts.cpus).map(|_| Link::new()).collect(),
             disks: parts.disks,
             net: parts.net,
+            passed: parts.passed,
             pv_pending: AtomicU64::new(0),
             images: parts.images,
             loaded: SpinMutex::new(Some(parts.entry)),
@@ -168,7 +172,7 @@ impl Guest {
 
     /// Loads the guest's images and starts its vCPUs; all of them are parked.
     pub(super) fn boot<H: Host>(&self, host: &H) {
-        self.devices.lock().reset();
+        self.reset_devices(host);
         let mut shadow = self.shadow.lock();
         shadow.zap(&self.ram);
         self.generation.store(shadow.generation(), Ordering::Release);
@@ -244,9 +248,11 @@ impl Guest {
     }
 
     /// All vCPUs have left, the one of `link` last: the guest ends, or starts
-    /// again. But not before the disks are done with its memory; until then,
-    /// the last vCPU comes back here in its turns.
+    /// again. But not before the disks are done with its memory, and its own
+    /// devices have stopped; until then, the last vCPU comes back here in its
+    /// turns.
     pub(super) fn finish<H: Host>(&self, link: &Link, host: &H, machine: &Machine) {
+        self.stop_passed(host);
         if self.devices.lock().busy() {
             return link.remind(Attention::ENDING);
         }

@@ -388,6 +388,7 @@ impl<H: Host> Hart<H> {
                         self.machine.typed(&self.host, byte);
                     }
                 }
+                External::Passed(source) => self.machine.passed(&self.host, source),
                 External::Net => self.machine.uplink_is_ready(&self.host),
                 External::Stop => {
                     let guests = &self.machine.guests;

@@ -26,6 +26,7 @@ mod access;
 mod assisted;
 mod boot;
 mod burst;
+mod clint;
 mod clock;
 mod console;
 mod devices;
@@ -42,6 +43,7 @@ mod link;
 mod lookaside;
 mod monitor;
 mod network;
+mod passed;
 mod report;
 mod seat;
 mod short;
@@ -53,7 +55,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-pub use boot::{BuildError, FoundDisk, Resources, build};
+pub use boot::{BuildError, FoundDisk, RamAddress, Resources, build};
 pub use console::Console;
 pub use guest::{Guest, Power};
 pub use hart::run;
@@ -63,6 +65,7 @@ pub use short::{Short, short_exception, short_instruction};
 use network::Network;
 
 use crate::addr::Hpa;
+use crate::pass::Registers;
 use crate::trace::Filter;
 use crate::vcpu::{Env, Supervisor};
 
@@ -100,6 +103,9 @@ pub enum External {
     Disk(usize),
     /// The real network has frames, or room for more.
     Net,
+    /// A device that belongs to a guest interrupts, with this source at the
+    /// real PLIC, which is to be completed: see [`Host::complete`].
+    Passed(u32),
     /// The host wants all guests to end, and the report.
     Stop,
 }
@@ -147,6 +153,8 @@ pub trait Host: Env {
     fn wait(&mut self);
     /// The next external interrupt, on hart 0.
     fn external(&mut self) -> Option<External>;
+    /// Ends an interrupt of a passed device; until then, it gives no other.
+    fn complete(&self, source: u32);
     /// The next byte from the terminal.
     fn read_console(&mut self) -> Option<u8>;
     /// Writes to the terminal.
@@ -170,6 +178,8 @@ pub struct Machine {
     pub wants_stats: bool,
     /// Number of harts.
     pub harts: usize,
+    /// Registers of real devices that guests reach without an exit.
+    pub open: Vec<Registers>,
     /// Guests that are not powered off.
     running: AtomicUsize,
 }
@@ -184,7 +194,8 @@ impl Machine {
         wants_stats: bool,
     ) -> Self {
         let running = AtomicUsize::new(guests.len());
-        Self { guests, console, network, trace, wants_stats, harts, running }
+        let open = guests.iter().flat_map(|guest| guest.shadow.lock().owned()).collect();
+        Self { guests, console, network, trace, wants_stats, harts, open, running }
     }
 
     /// A guest is powered off; ends the machine after the last one.

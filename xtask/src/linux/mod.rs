@@ -16,6 +16,7 @@ use crate::failure::{Context, Result};
 use crate::mode::{self, Mode};
 use crate::run::net::NetOption;
 use crate::run::options::{ConsoleOption, GuestOptions};
+use crate::run::pass::PassOption;
 use crate::run::values::Size;
 use crate::run::{self, RunCommand};
 use crate::{setup, workspace};
@@ -83,7 +84,9 @@ fn complete(guest: &mut GuestOptions) -> Result<()> {
     }
     guest.name.get_or_insert_with(|| "linux".to_owned());
     guest.memory.get_or_insert(MEMORY);
-    guest.net.get_or_insert_with(NetOption::user);
+    if !guest.pass.iter().any(PassOption::is_net) {
+        guest.net.get_or_insert_with(NetOption::user);
+    }
     let more = if guest.console == Some(ConsoleOption::VirtioMmio) { VIRTIO_CONSOLE } else { "" };
     guest.append.get_or_insert_with(|| format!("{APPEND}{more}"));
     Ok(())

@@ -93,6 +93,11 @@ impl Line {
         self.pair("-kernel", files.vmm.display().to_string());
         self.pair("-initrd", files.bundle.display().to_string());
         self.add("-global virtio-mmio.force-legacy=false");
+        // The passed ones are where the VMM expects them; QEMU finds places for
+        // the others.
+        for (number, guest) in plan.guests.iter().enumerate() {
+            self.0.extend(guest.passed.iter().flat_map(|passed| passed.placed(number)));
+        }
         for (number, guest) in plan.guests.iter().enumerate() {
             self.disks(number, guest, false);
         }
@@ -132,13 +137,17 @@ impl Line {
         if let Some(net) = &guest.net {
             self.0.extend(net.native(guest.disks.len()));
         }
+        let first = guest.disks.len() + usize::from(guest.net.is_some());
+        for (slot, passed) in (first..).zip(&guest.passed) {
+            self.0.extend(passed.arguments(0, slot));
+        }
         self.others(guest, if copied { "console" } else { "serial0" });
     }
 
     /// Console and source of random bytes, in the last slots that are free, as
     /// the VMM has them; `terminal` is the name of QEMU's.
     fn others(&mut self, guest: &Guest, terminal: &str) {
-        let first = guest.disks.len() + usize::from(guest.net.is_some());
+        let first = guest.disks.len() + usize::from(guest.net.is_some()) + guest.passed.len();
         let mut free = (first..SLOTS).rev();
         let console = guest.console == ConsoleModel::VirtioMmio;
         if let Some(slot) = if console { free.next() } else { None } {
@@ -171,7 +180,7 @@ impl Line {
 }
 
 /// A path inside a QEMU option, where commas separate.
-fn escape(path: &Path) -> String {
+pub(super) fn escape(path: &Path) -> String {
     path.display().to_string().replace(',', ",,")
 }
 

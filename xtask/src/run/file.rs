@@ -44,6 +44,7 @@ fn rebase_guest(base: &Path, guest: &mut GuestOptions) {
     for disk in &mut guest.disk {
         disk.path = base.join(&disk.path);
     }
+    guest.pass.iter_mut().for_each(|passed| passed.rebase(base));
 }
 
 fn rebase(base: &Path, path: &mut Option<PathBuf>) {

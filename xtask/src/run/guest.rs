@@ -10,6 +10,7 @@ use trapeze_vmm::bus;
 use super::image::{self, Start};
 use super::net::Net;
 use super::options::GuestOptions;
+use super::pass::Passed;
 use super::values::{DiskOption, Model, Storage};
 use crate::failure::{Result, mistake};
 
@@ -34,6 +35,8 @@ pub(super) struct Guest {
     pub(super) disks: Vec<Disk>,
     /// Network interface.
     pub(super) net: Option<Net>,
+    /// Devices of its own.
+    pub(super) passed: Vec<Passed>,
     /// Command line.
     pub(super) append: String,
     /// vCPUs.
@@ -88,11 +91,13 @@ impl Guest {
         }
         let memory = options.memory.map_or(MEMORY, |size| size.0);
         let boot = options.boot.map(Boot::from).unwrap_or_default();
+        let passed = passed(number, options)?;
         let guest = Self {
-            start: image::kernel(&kernel, memory, boot)?,
+            start: image::kernel(&kernel, memory, boot, passed.iter().any(Passed::is_trusted))?,
             initrd: options.initrd.clone(),
             disks: disks(&options.disk)?,
             net: net(number, options)?,
+            passed,
             append: options.append.clone().unwrap_or_default(),
             cpus,
             memory,
@@ -113,11 +118,12 @@ impl Guest {
         let in_slot = |disk: &&Disk| matches!(disk.model, DiskModel::VirtioMmio(_));
         let others = usize::from(self.console == ConsoleModel::VirtioMmio)
             + usize::from(self.rng == RngModel::VirtioMmio)
-            + usize::from(self.net.as_ref().is_some_and(Net::in_slot));
+            + usize::from(self.net.as_ref().is_some_and(Net::in_slot))
+            + self.passed.len();
         match self.disks.iter().filter(in_slot).count() + others > SLOTS {
             true => Err(mistake(format!(
                 "{} has more than {SLOTS} virtio-mmio devices; make some disks model=pv, \
-                 or leave out --net, --console or --rng",
+                 or leave out --net, --pass, --console or --rng",
                 self.name
             ))),
             false => Ok(()),
@@ -131,7 +137,8 @@ impl Guest {
             DiskModel::VirtioMmio(version) => version,
             _ => MmioVersion::Modern,
         });
-        disks.chain(self.net.iter().map(Net::version)).collect()
+        let nets = self.net.iter().map(Net::version);
+        disks.chain(nets).chain(self.passed.iter().map(|_| MmioVersion::Modern)).collect()
     }
 }
 
@@ -170,6 +177,11 @@ fn net(number: usize, options: &GuestOptions) -> Result<Option<Net>> {
         true => Err(mistake("--net needs a slot: leave out a disk, or give the net model=pv")),
         false => Ok(net),
     }
+}
+
+fn passed(number: usize, options: &GuestOptions) -> Result<Vec<Passed>> {
+    let all = options.pass.iter().enumerate();
+    all.map(|(index, option)| Passed::new(number, index, option)).collect()
 }
 
 fn model(option: &DiskOption) -> DiskModel {

@@ -15,6 +15,8 @@ use crate::failure::{Context, Result, mistake};
 
 /// Start of a guest's RAM.
 const RAM: Gpa = Gpa(0x8000_0000);
+/// Where a guest's RAM is with dma=trusted; which place it is does not matter.
+const MOVED: Gpa = Gpa(0x1_0000_0000);
 /// All of a kernel lies in so much memory; more is not tried on the host.
 const KERNEL_MAX: u64 = 1 << 30;
 
@@ -62,15 +64,24 @@ pub(super) fn disk(path: &Path, read_only: bool) -> Result<()> {
 }
 
 /// Checks that a kernel can be loaded, as the VMM will load it, and finds how
-/// it starts.
-pub(super) fn kernel(path: &Path, memory: u64, boot: Boot) -> Result<Start> {
+/// it starts. A `moved` one has its RAM at some other place than usual.
+pub(super) fn kernel(path: &Path, memory: u64, boot: Boot, moved: bool) -> Result<Start> {
     file("kernel", path)?;
     let shown = path.display();
     let image = fs::read(path).context(format!("read kernel {shown}"))?;
-    start(&image, memory, boot).map_err(|problem| mistake(format!("kernel {shown}: {problem}")))
+    let wrong = |problem| mistake(format!("kernel {shown}: {problem}"));
+    let found = start(&image, RAM, memory, boot).map_err(wrong)?;
+    let elsewhere = start(&image, MOVED, memory, boot);
+    match moved && elsewhere != Ok(Start::Firmware) {
+        true => Err(wrong(
+            "dma=trusted needs a kernel that starts in vS wherever it is loaded, as Linux does"
+                .to_owned(),
+        )),
+        false => Ok(found),
+    }
 }
 
-fn start(image: &[u8], memory: u64, boot: Boot) -> std::result::Result<Start, String> {
+fn start(image: &[u8], base: Gpa, memory: u64, boot: Boot) -> std::result::Result<Start, String> {
     if is_text(image) {
         return Err("is a text file; name the kernel that was built".to_owned());
     }
@@ -80,7 +91,7 @@ fn start(image: &[u8], memory: u64, boot: Boot) -> std::result::Result<Start, St
         Boot::Supervisor => BootRequest::Supervisor,
     };
     // Never freed, but this process ends soon, and untouched pages are free.
-    let ram = GuestRam::leaked(RAM, memory.min(KERNEL_MAX));
+    let ram = GuestRam::leaked(base, memory.min(KERNEL_MAX));
     let entry = load::kernel(image, &ram, request).map_err(|error| error.to_string())?;
     Ok(match entry.mode {
         vcpu::Mode::Machine => Start::Bare,
@@ -101,8 +112,8 @@ mod tests {
     #[test]
     fn raw_code_starts_bare_unless_told_otherwise() {
         let nop = [0x13, 0, 0, 0];
-        assert_eq!(start(&nop, 2 << 20, Boot::Auto), Ok(Start::Bare));
-        assert_eq!(start(&nop, 4 << 20, Boot::Supervisor), Ok(Start::Firmware));
+        assert_eq!(start(&nop, RAM, 2 << 20, Boot::Auto), Ok(Start::Bare));
+        assert_eq!(start(&nop, RAM, 4 << 20, Boot::Supervisor), Ok(Start::Firmware));
     }
 
     #[test]
@@ -112,7 +123,7 @@ mod tests {
             (b"\x1f\x8b\x08\0\0\0\0\0", "unpack"),
             (b"\x7fELF\x02\x01\x01\0", "damaged"),
         ] {
-            let problem = start(image, 2 << 20, Boot::Auto).unwrap_err();
+            let problem = start(image, RAM, 2 << 20, Boot::Auto).unwrap_err();
             assert!(problem.contains(part), "{problem}");
         }
     }

@@ -17,6 +17,7 @@ mod image;
 mod log;
 pub mod net;
 pub mod options;
+pub mod pass;
 mod payload;
 pub mod qemu;
 mod session;
@@ -119,6 +120,9 @@ fn start(plan: &Plan) -> Result<u8> {
     command.args(command::arguments(plan, memory, &files));
     if let (Mode::Guest, Some(key), true) = (plan.mode, plan.escape.name(), stdin().is_terminal()) {
         eprintln!("{key} ? lists the keys of the monitor.");
+    }
+    if plan.mode == Mode::Guest {
+        plan.announcements().for_each(|line| eprintln!("{line}"));
     }
     let session = Session::start(command, &console, events)?;
     let (end, seen) = session.run(plan.expect.as_ref(), plan.timeout)?;

@@ -8,6 +8,7 @@ use trapeze_vmm::bundle::{MmioVersion, Net as BundleNet, NetModel};
 use trapeze_vmm::net::Mac;
 
 use super::guest::Guest;
+use super::pass::Passed;
 use super::values::from_string;
 use crate::failure::{self, mistake};
 
@@ -35,7 +36,7 @@ pub struct NetOption {
 
 /// A port of the host that leads to one of the guest.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Forward {
+pub(super) struct Forward {
     protocol: &'static str,
     host: u16,
     guest: u16,
@@ -124,9 +125,17 @@ impl FromStr for Forward {
     }
 }
 
+impl Forward {
+    /// What is appended to QEMU's user network.
+    pub(super) fn option(&self, to: &Address) -> String {
+        let Self { protocol, host, guest } = self;
+        format!(",hostfwd={protocol}:127.0.0.1:{host}-{to}:{guest}")
+    }
+}
+
 /// The address that guest `number` gets, if it asks for it by DHCP, or sets
 /// it by itself.
-struct Address(usize);
+pub(super) struct Address(pub(super) usize);
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -185,9 +194,8 @@ pub(super) fn uplink(guests: &[Guest]) -> Option<String> {
 fn user<'a>(guests: impl Iterator<Item = (usize, &'a Net)>) -> String {
     let mut netdev = "user,id=net".to_owned();
     for (number, net) in guests {
-        for Forward { protocol, host, guest } in &net.forwards {
-            let to = Address(number);
-            netdev.push_str(&format!(",hostfwd={protocol}:127.0.0.1:{host}-{to}:{guest}"));
+        for forward in &net.forwards {
+            netdev.push_str(&forward.option(&Address(number)));
         }
     }
     netdev
@@ -201,7 +209,8 @@ pub(super) fn check(guests: &[Guest]) -> failure::Result<()> {
     if let Some(pair) = macs.windows(2).find(|pair| pair[0] == pair[1]) {
         return Err(mistake(format!("two guests have the address mac={}", pair[0])));
     }
-    let all = nets.iter().flat_map(|net| &net.forwards);
+    let passed = guests.iter().flat_map(|guest| &guest.passed).flat_map(Passed::forwards);
+    let all = nets.iter().flat_map(|net| &net.forwards).chain(passed);
     let mut ports: Vec<(&str, u16)> = all.map(|forward| (forward.protocol, forward.host)).collect();
     ports.sort_unstable();
     match ports.windows(2).find(|pair| pair[0] == pair[1]) {

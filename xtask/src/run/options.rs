@@ -9,6 +9,7 @@ use serde::Deserialize;
 use trapeze_vmm::bundle::{Boot, ConsoleModel, CpuMode, RngModel};
 
 use super::net::NetOption;
+use super::pass::PassOption;
 use super::values::{CauseName, DiskOption, EscapeKey, Size};
 
 /// What describes one guest.
@@ -30,6 +31,9 @@ pub struct GuestOptions {
     /// Network: `user|switch|none[,model=virtio-mmio|pv][,version=1|2][,mac=MAC][,hostfwd=tcp:HOSTPORT:GUESTPORT]` [default: none]
     #[arg(long, value_name = "NET")]
     pub net: Option<NetOption>,
+    /// Device that is the guest's own: `net[,mac=MAC][,hostfwd=tcp:HOSTPORT:GUESTPORT][,dma=LEVEL]` or `disk=PATH[,ro][,dma=LEVEL]`, LEVEL being `trusted`; repeatable
+    #[arg(long, value_name = "DEVICE")]
+    pub pass: Vec<PassOption>,
     /// Command line of the kernel
     #[arg(long, value_name = "STRING")]
     pub append: Option<String>,
@@ -185,6 +189,7 @@ impl GuestOptions {
             || self.initrd.is_some()
             || !self.disk.is_empty()
             || self.net.is_some()
+            || !self.pass.is_empty()
             || self.append.is_some()
             || self.cpus.is_some()
             || self.memory.is_some()

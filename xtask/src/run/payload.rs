@@ -11,6 +11,7 @@ use trapeze_vmm::bundle::{
 use super::command;
 use super::guest::Guest;
 use super::image;
+use super::pass::Passed;
 use super::spec::Plan;
 use super::values::Storage;
 use crate::failure::{Context, Result, mistake};
@@ -107,6 +108,7 @@ fn bundle_guest(number: usize, guest: &Guest, shared: &[&Path]) -> Result<Bundle
         initrd: initrd.map(Extent::unplaced),
         disks: disks(number, guest, shared)?,
         net: guest.net.as_ref().map(|net| net.interface.clone()),
+        passed: guest.passed.iter().map(Passed::bundle).collect(),
         no_reboot: guest.no_reboot,
         console: guest.console,
         rng: guest.rng,

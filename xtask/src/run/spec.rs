@@ -1,15 +1,16 @@
 //! From options to a machine that can be built: what is missing is filled
 //! in, what contradicts itself or can't be is refused.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use regex::bytes::Regex;
 use trapeze_vmm::bundle::{Causes, DiskModel, MAX_CPUS, MAX_GUESTS};
 
-use super::guest::{Disk, Guest};
+use super::guest::Guest;
 use super::net;
 use super::options::{GuestOptions, RunOptions};
+use super::pass::{self, Passed};
 use super::values::{EscapeKey, Storage};
 use crate::failure::{Result, mistake};
 use crate::mode::Mode;
@@ -100,16 +101,18 @@ impl Plan {
     fn check_shared_disks(&self) -> Result<()> {
         let disks = self.guests.iter().flat_map(|guest| &guest.disks);
         let disks = disks.filter(|disk| disk.storage == Storage::Qemu);
-        let mut seen: Vec<&Disk> = Vec::new();
-        for disk in disks {
-            let other = seen.iter().find(|other| other.path == disk.path);
-            if other.is_some_and(|other| !(other.read_only && disk.read_only)) {
-                let shown = disk.path.display();
+        let disks = disks.map(|disk| (disk.path.as_path(), disk.read_only));
+        let passed = self.guests.iter().flat_map(|guest| &guest.passed);
+        let mut seen: Vec<(&Path, bool)> = Vec::new();
+        for (path, read_only) in disks.chain(passed.filter_map(Passed::image)) {
+            let other = seen.iter().find(|other| other.0 == path);
+            if other.is_some_and(|other| !(other.1 && read_only)) {
+                let shown = path.display();
                 return Err(mistake(format!(
                     "disk {shown}: is used twice; add \",ro\" or \",backend=overlay\" to both"
                 )));
             }
-            seen.push(disk);
+            seen.push((path, read_only));
         }
         Ok(())
     }
@@ -120,10 +123,11 @@ impl Plan {
         let disks = disks.filter(|disk| disk.storage.is_qemu());
         let log = usize::from(self.has_log_port());
         let net = usize::from(net::uplink(&self.guests).is_some());
-        match disks.count() + log + net > SLOTS {
+        let passed: usize = self.guests.iter().map(|guest| guest.passed.len()).sum();
+        match disks.count() + log + net + passed > SLOTS {
             true => Err(mistake(format!(
                 "the machine has {SLOTS} devices, one is the log of --stats and --trace, one the \
-                 network of --net user; give some disks backend=ram"
+                 network of --net user, and each of --pass; give some disks backend=ram"
             ))),
             false => Ok(()),
         }
@@ -146,6 +150,13 @@ impl Plan {
             true => Err(mistake("with --native disks and net must have the same version=")),
             false => Ok(()),
         }
+    }
+
+    /// What the user should know about the devices that guests own.
+    pub(super) fn announcements(&self) -> impl Iterator<Item = String> {
+        let of_guest =
+            |guest: &Guest| guest.passed.iter().map(|p| p.announcement(&guest.name)).collect();
+        self.guests.iter().flat_map(move |guest| -> Vec<String> { of_guest(guest) })
     }
 
     /// Whether the machine needs the port on which the VMM reports.
@@ -179,7 +190,8 @@ fn guests(all: &[GuestOptions]) -> Result<Vec<Guest>> {
         return Err(mistake(format!("there can be 1 to {MAX_GUESTS} guests, not {}", all.len())));
     }
     let guests = all.iter().enumerate().map(|(number, options)| Guest::new(number, options));
-    let guests: Vec<Guest> = guests.collect::<Result<_>>()?;
+    let mut guests: Vec<Guest> = guests.collect::<Result<_>>()?;
+    pass::place(guests.iter_mut().flat_map(|guest| &mut guest.passed));
     let mut names: Vec<&str> = guests.iter().map(|guest| guest.name.as_str()).collect();
     names.sort_unstable();
     match names.windows(2).find(|pair| pair[0] == pair[1]) {

@@ -1,7 +1,9 @@
-//! The real machine's virtio devices: disks, the network and the log port.
+//! The real machine's virtio devices: disks, the network, the log port, and
+//! those that belong to guests.
 
 mod blk;
 mod net;
+mod passed;
 
 use alloc::alloc::{Layout, alloc_zeroed, dealloc};
 use alloc::boxed::Box;
@@ -14,6 +16,8 @@ use virtio_drivers::device::console::VirtIOConsole;
 use virtio_drivers::transport::mmio::{MmioTransport, VirtIOHeader};
 use virtio_drivers::transport::{DeviceType, Transport};
 use virtio_drivers::{BufferDirection, Hal, PAGE_SIZE, PhysAddr};
+
+pub(super) use passed::find as passed;
 
 use super::plic;
 use crate::disk::{Disk, Op, Request, Submitted};
@@ -122,10 +126,18 @@ static LOG: Once<SpinMutex<LogPort>> = Once::new();
 static DISKS: Once<Vec<RealDisk>> = Once::new();
 static NET: Once<RealNet> = Once::new();
 
-/// Looks for devices in all slots.
-pub(super) fn init() {
+/// The interrupt of `slot` at the PLIC.
+#[expect(clippy::cast_possible_truncation, reason = "there are eight slots")]
+fn source(slot: usize) -> u32 {
+    1 + slot as u32
+}
+
+/// Looks for devices in all slots; those in the slots `owned` are for guests.
+pub(super) fn init(owned: impl Iterator<Item = u8>) {
+    passed::init(owned);
     let mut disks = Vec::new();
-    for (slot, source) in (0..SLOTS).zip(1..) {
+    for slot in (0..SLOTS).filter(|slot| !passed::has(*slot)) {
+        let source = source(slot);
         let Some(transport) = transport(slot) else { continue };
         match transport.device_type() {
             DeviceType::Console => {
@@ -182,7 +194,12 @@ pub(super) fn wants_stop() -> bool {
 
 /// What the device that interrupts with `source` has to say; its line is
 /// quiet afterwards.
+///
+/// What a passed device says is completed by whoever it is said to.
 pub(super) fn interrupted(source: u32) -> Option<External> {
+    if passed::interrupts(source) {
+        return Some(External::Passed(source));
+    }
     if let Some(log) = LOG.get().filter(|log| log.lock().source == source) {
         log.lock().receive();
         return None;

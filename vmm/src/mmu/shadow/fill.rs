@@ -8,7 +8,7 @@ use super::super::walk::{self, Walk, WalkFault};
 use super::pool::{Key, PageId, Slot};
 use super::track::{Change, State};
 use super::{Outcome, Peers, Shadow};
-use crate::addr::{Access, Gpa, Gva, PAGE_SIZE};
+use crate::addr::{Access, Gpa, Gva, Hpa, PAGE_SIZE};
 use crate::mem::GuestRam;
 
 /// Shadow pages that one fault can need: a root and what hangs below it.
@@ -27,6 +27,8 @@ struct Fill<'a> {
     user: bool,
     /// The page that the access reaches.
     target: Gpa,
+    /// Where that is, if it is not RAM: registers of the guest's own.
+    registers: Option<Hpa>,
     /// Whether a translation that some TLB may hold was taken away.
     flush: bool,
 }
@@ -81,9 +83,16 @@ impl Shadow {
         if !(allowed & in_view).contains(Rights::from(access)) || (allowed & granted).is_empty() {
             return Outcome::AccessFault;
         }
-        let Some(hpa) = ram.hpa(target, PAGE_SIZE) else { return Outcome::Device(gpa) };
+        let memory = ram.hpa(target, PAGE_SIZE);
+        let registers = if memory.is_none() { self.registers(target) } else { None };
+        let Some(hpa) = memory.or(registers) else { return Outcome::Device(gpa) };
+        let granted = if registers.is_some() { granted - Rights::X } else { granted };
+        if granted.is_empty() || (registers.is_some() && access == Access::Execute) {
+            return Outcome::AccessFault;
+        }
         let space = space.shared();
-        let mut fill = Fill { ram, space, gva, access, walk, granted, user, target, flush: false };
+        let mut fill =
+            Fill { ram, space, gva, access, walk, granted, user, target, registers, flush: false };
         match self.mirror(&mut fill, peers) {
             Err(Full) => Outcome::Full,
             Ok(()) => Outcome::Mapped { target: hpa, flush: fill.flush },
@@ -206,7 +215,7 @@ impl Shadow {
     ) -> Result<(), Full> {
         let size = pte::leaf_size(level);
         let base = fill.target.align_down(size);
-        let hpa = fill.ram.hpa(base, size).ok_or(Full)?;
+        let hpa = fill.registers.or_else(|| fill.ram.hpa(base, size)).ok_or(Full)?;
         if level == 0 && rights.contains(Rights::W) {
             match self.tracker.state(base.page()) {
                 State::Plain => {}

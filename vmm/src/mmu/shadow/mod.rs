@@ -12,7 +12,8 @@
 //! was made from, drops the entries that differ, and follows the page again.
 //!
 //! Invariants, beside **followed-tables** (see `track`):
-//! - **only-own-memory**: a leaf maps guest RAM of this guest, nothing else.
+//! - **only-own-memory**: a leaf maps guest RAM of this guest, or registers of
+//!   a device that belongs to it, nothing else.
 //! - **full-is-empty**: when the quota is used up the whole shadow is
 //!   emptied (`zap`); a guest with many address spaces gets slower, and the
 //!   VMM's work stays proportional to the faults that the guest took.
@@ -37,6 +38,7 @@ use super::pte::{self, Pte, ROOT_LEVEL, Rights};
 use super::space::Space;
 use crate::addr::{Gpa, Gva, Hpa};
 use crate::mem::GuestRam;
+use crate::pass::{Mapping, Registers};
 use crate::vcpu::{Mode, Permission, Rules};
 use pool::{Key, PageId, Pool};
 use track::Tracker;
@@ -51,7 +53,8 @@ pub enum Outcome {
         /// Whether translations were taken away.
         flush: bool,
     },
-    /// The page is not RAM: the caller asks the bus.
+    /// The page is neither RAM nor a device of the guest's own: the caller
+    /// asks the bus.
     Device(Gpa),
     /// The guest takes a page fault.
     PageFault,
@@ -75,6 +78,8 @@ pub struct Shadow {
     pool: Pool,
     tracker: Tracker,
     pmps: Vec<Protection>,
+    /// Registers that the guest reaches without an exit.
+    devices: Vec<Mapping>,
     /// More than one vCPU can run in the guest.
     smp: bool,
     generation: u64,
@@ -107,7 +112,24 @@ impl Shadow {
     pub fn new(ram: &GuestRam, quota: u32, smp: bool) -> Option<Self> {
         let pool = Pool::new(quota)?;
         let pmps = Vec::with_capacity(MAX_PMPS);
-        Some(Self { pool, tracker: Tracker::new(ram), pmps, smp, generation: 0 })
+        let (tracker, devices) = (Tracker::new(ram), Vec::new());
+        Some(Self { pool, tracker, pmps, devices, smp, generation: 0 })
+    }
+
+    /// The guest owns these registers from now on: they are mapped where it
+    /// accesses them, for loads and stores.
+    pub fn own(&mut self, registers: Mapping) {
+        self.devices.push(registers);
+    }
+
+    /// The registers that the guest owns.
+    pub fn owned(&self) -> Vec<Registers> {
+        self.devices.iter().map(|mapping| mapping.registers).collect()
+    }
+
+    /// Registers of the guest's own that are at `gpa`.
+    fn registers(&self, gpa: Gpa) -> Option<Hpa> {
+        self.devices.iter().find_map(|mapping| mapping.find(gpa))
     }
 
     /// Changes whenever all roots have become invalid.

@@ -390,3 +390,26 @@ fn a_device_is_reported_with_its_address() {
     assert_eq!(model.access(gva, Access::Load), Err(Outcome::Device(Gpa(0x1000_0005))));
     assert_eq!(model.access(gva, Access::Execute), Err(Outcome::PageFault));
 }
+
+#[test]
+fn registers_of_its_own_are_mapped_for_data_and_no_further() {
+    let mut model = with_pages();
+    let registers = Registers { host: Hpa(0x1000_8000), size: 0x1000 };
+    model.shadow.own(Mapping { guest: Gpa(0x1000_3000), registers });
+    let page = |n: u64| (0x1_0000 + n) << 10 | 0xcf;
+    model.write_raw(3, 100, page(3));
+    model.write_raw(3, 101, page(4));
+    for kind in [Access::Load, Access::Store] {
+        assert_eq!(model.access(Gva(100 << 12), kind), Ok(Hpa(0x1000_8000)));
+        let at = Outcome::Device(Gpa(0x1000_4000));
+        assert_eq!(model.access(Gva(101 << 12), kind), Err(at), "the page behind is not its own");
+    }
+    assert_eq!(model.access(Gva(100 << 12), Access::Execute), Err(Outcome::AccessFault));
+    // What is taken away by the guest is gone after a fence.
+    model.store_entry(3, 100, page(4));
+    model.fence();
+    assert!(model.access(Gva(100 << 12), Access::Store).is_err());
+    model.zap();
+    model.store_entry(3, 100, page(3));
+    assert_eq!(model.access(Gva(100 << 12), Access::Store), Ok(Hpa(0x1000_8000)));
+}
