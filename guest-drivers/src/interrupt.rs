@@ -88,10 +88,12 @@ impl InterruptLine {
         vmm.set_line(None, 0)
     }
 
-    /// Whether there is news to be taken. It is only a look at memory, which
-    /// costs no exit.
+    /// Whether the handler has to [take](Self::take) news, or to end an
+    /// interrupt that the VMM does not end by itself. It is only a look at
+    /// memory, which costs no exit.
     pub fn is_pending(&self) -> bool {
-        self.pending.load(Ordering::Relaxed) != 0
+        let done = self.flags.load(Ordering::Relaxed) & Flags::DONE.bits() != 0;
+        done || self.pending.load(Ordering::Relaxed) != 0
     }
 
     /// Takes the news: for the handler of the interrupt, before it looks at

@@ -169,6 +169,10 @@ int32_t trapeze_block_flush(uint32_t disk);
  * comes in there, and interrupts. */
 int32_t trapeze_console_open(void);
 
+/* Number of the device that the console is: its bit in the news; 64 if it is
+ * not open. */
+uint64_t trapeze_console_device(void);
+
 /* Shows bytes, which are copied: they may be on a stack. One exit for each
  * 256 of them.
  *

@@ -298,6 +298,13 @@ pub extern "C" fn trapeze_console_open() -> i32 {
     code(DRIVERS.open_console())
 }
 
+/// Number of the device that the console is: its bit in the news; 64 if it is
+/// not open.
+#[unsafe(no_mangle)]
+pub extern "C" fn trapeze_console_device() -> u64 {
+    DRIVERS.device_of_console().unwrap_or(64)
+}
+
 /// Shows bytes, which are copied: they may be on a stack. One exit for each
 /// 256 of them.
 ///

@@ -224,6 +224,10 @@ impl<M: Memory, H: Hypercall> Drivers<M, H> {
         })
     }
 
+    pub(crate) fn device_of_console(&self) -> Result<u64, Status> {
+        self.screen.with(|screen| Ok(screen.console.device().number()))
+    }
+
     /// Shows `bytes`, which may be anywhere.
     pub(crate) fn show(&self, bytes: &[u8]) -> Result<(), Status> {
         self.screen.with(|screen| {
@@ -256,6 +260,7 @@ fn interrupts(after: u32) -> Interrupts {
 }
 
 #[cfg(test)]
+#[allow(unexpected_cfgs, reason = "it asks for features of guest-drivers")]
 #[path = "../../tests/common/mod.rs"]
 mod common;
 

@@ -164,6 +164,6 @@ fn the_console_shows_text_from_anywhere_and_takes_keys() {
     assert_eq!(library.typed(&mut bytes), Ok(0));
     keyboard.lock().typed.extend(b"ls\n");
     machine.poll();
-    assert_eq!(library.take_news(), 1);
+    assert_eq!((library.take_news(), library.device_of_console()), (1, Ok(0)));
     assert_eq!((library.typed(&mut bytes), &bytes[..3]), (Ok(3), &b"ls\n"[..]));
 }
