@@ -2,14 +2,14 @@
 # what it can; the work is done by the host tool in xtask/.
 
 .DEFAULT_GOAL := help
-.PHONY: help qemu qemu-linux qemu-rcore c-abi test lint bench bench-compare setup rust
+.PHONY: help qemu qemu-linux qemu-rcore qemu-xv6 xv6-apply xv6-revert c-abi test lint bench bench-compare setup rust
 
 RUST := 1.95
 
 help: ## list what there is
 	@echo "Trapeze: a RISC-V VMM for machines without the H extension"
 	@echo
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 	@echo
 	@echo "  cargo xtask run --help    run guests of your own"
 	@echo "  While guests run, Ctrl-] ? lists the keys of the monitor, and Ctrl-A x ends the machine."
@@ -24,6 +24,20 @@ qemu-linux: rust ## run Debian's Linux to a shell; KERNEL= INITRD= DISK= NET= AP
 	@cargo xtask linux $(if $(KERNEL),--kernel "$(KERNEL)") $(if $(INITRD),--initrd "$(INITRD)") \
 	  $(if $(DISK),--disk "$(DISK)") $(if $(NET),--net "$(NET)") $(if $(APPEND),--append "$(APPEND)") \
 	  $(if $(CPUS),--cpus $(CPUS)) $(if $(MEM),--memory $(MEM)) $(ARGS)
+
+qemu-xv6: rust ## run a built xv6-riscv: XV6=path [DISK=pv|virtio-mmio|ata] [CPUS=n]
+	@$(NEEDS_XV6)
+	@cargo xtask xv6 run "$(XV6)" $(if $(DISK),--disk $(DISK)) $(if $(CPUS),--cpus $(CPUS)) $(ARGS)
+
+xv6-apply: rust ## patch a copy of an xv6-riscv to use our drivers: XV6=path [TO=path], or IN_PLACE=1
+	@$(NEEDS_XV6)
+	@cargo xtask xv6 apply "$(XV6)" $(if $(TO),--to "$(TO)") $(if $(IN_PLACE),--in-place)
+
+xv6-revert: rust ## take the patches out again: XV6=path
+	@$(NEEDS_XV6)
+	@cargo xtask xv6 revert "$(XV6)"
+
+NEEDS_XV6 = test -n "$(XV6)" || { echo "error: name your checkout of xv6-riscv: make $@ XV6=path"; exit 1; }
 
 c-abi: rust ## build guest-drivers as a static library for kernels in C, and say where it is
 	@cargo xtask c-abi

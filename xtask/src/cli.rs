@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 use crate::failure::{Context, Result, TOOL, mistake};
 use crate::run::RunCommand;
 use crate::run::options::RunOptions;
-use crate::{demo, lint, linux, setup, suite, workspace};
+use crate::{demo, lint, linux, setup, suite, workspace, xv6};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", version)]
@@ -26,6 +26,9 @@ enum Commands {
     Rcore(Box<RunOptions>),
     /// Run Debian's Linux kernel to a shell; the options are those of run
     Linux(Box<RunCommand>),
+    /// Patch an xv6-riscv of yours to use our drivers, and run it
+    #[command(subcommand)]
+    Xv6(xv6::Xv6),
     /// Build the drivers of guest-drivers as a static library, for kernels in C
     CAbi,
     /// Install what is missing to build and run Trapeze
@@ -70,6 +73,7 @@ pub fn main() -> Result<u8> {
         Commands::Qemu(options) => demo::main(*options),
         Commands::Rcore(options) => demo::rcore(*options),
         Commands::Linux(command) => linux::main(*command),
+        Commands::Xv6(command) => xv6::main(command),
         Commands::CAbi => c_abi(),
         Commands::Setup => setup::main().map(|()| 0),
         Commands::Test => suite::main().map(|()| 0),

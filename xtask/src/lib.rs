@@ -17,3 +17,4 @@ pub mod run;
 pub mod setup;
 pub mod suite;
 pub mod workspace;
+pub mod xv6;
