@@ -35,7 +35,8 @@ pub fn operations(rows: &[Row], look: Look) -> String {
         table.push_record([
             row.name.clone(),
             row.what.clone(),
-            number(row.native),
+            // What a bare machine does not have costs nothing there.
+            if row.native == 0.0 { String::new() } else { number(row.native) },
             assisted.unwrap_or_default(),
             row.assisted_target.map(number).unwrap_or_default(),
             ours,

@@ -56,7 +56,7 @@ pub struct Row {
     pub name: String,
     /// What it does.
     pub what: String,
-    /// Instructions on bare QEMU.
+    /// Instructions on bare QEMU; 0 for what there is only for a guest.
     pub native: f64,
     /// Instructions as a guest, those of the VMM included.
     pub guest: f64,

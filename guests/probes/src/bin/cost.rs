@@ -23,6 +23,7 @@ use probes::dev::plic::{PLIC, THRESHOLD, context_s};
 use probes::dev::uart::{LSR, UART};
 use probes::paging::{self, Frame, KERNEL, PAGE, Space, USER};
 use probes::{Context, Mode, Probe};
+use trapeze_protocol::call::{EXTENSION, Function};
 
 probes::probe!(main);
 
@@ -128,6 +129,31 @@ operation! {
 operation! {
     /// Reads a word register; a1 address.
     fn load_word { "lw t0, 0(a1)" }
+}
+
+/// A hypercall that asks for nothing but the version of the interface. On a bare
+/// machine it ends in the probe's own handler, and has no figure.
+#[unsafe(naked)]
+extern "C" fn null_hypercall() {
+    naked_asm!(
+        ".option push",
+        ".option norvc",
+        "mv t0, a0",
+        "li t1, {extension}",
+        "rdinstret a6",
+        "mv t2, a6",
+        "mv a7, t1",
+        "li a6, {version}",
+        "1: ecall",
+        "addi t0, t0, -1",
+        "bnez t0, 1b",
+        "rdinstret a7",
+        "sub a0, a7, t2",
+        "ebreak",
+        ".option pop",
+        extension = const EXTENSION,
+        version = const Function::Version as u64,
+    )
 }
 
 /// Defines a trap handler.
@@ -262,6 +288,7 @@ fn main(p: &mut Probe) {
     csr::write::<SCOUNTEREN>(7);
     let space = spaces();
     space[0].switch();
+    b.measure(&Cost::new("null-hypercall", null_hypercall, &[]));
     b.measure(&Cost::new("csrr", csrr, &[]));
     b.measure(&Cost::new("sie-pair", sie_pair, &[]));
     timers(b);
