@@ -2,14 +2,13 @@
 //! has its buffer.
 
 mod ata;
-mod bridge;
 mod memory;
 mod pv;
 mod queue;
 
-use guest_drivers::{DeviceType, Ecall, Hypercall, Linear, Vmm};
+use guest_drivers::{DeviceType, HypercallTransport, Linear, Vmm};
 use probes::dev::virtio;
-use trapeze_protocol::call::{Call, Reply};
+use virtio_drivers::transport::mmio::MmioTransport;
 
 use crate::kernel::args::Args;
 use crate::kernel::interrupt::{self, Source};
@@ -62,8 +61,8 @@ pub(crate) trait Disk {
 /// Any of them.
 pub(crate) enum Any {
     Ata(ata::Ata),
-    Virtio(queue::Queue<virtio_drivers::transport::mmio::MmioTransport<'static>>),
-    Bridge(queue::Queue<bridge::Bridge>),
+    Virtio(queue::Queue<MmioTransport<'static>>),
+    Bridge(queue::Queue<HypercallTransport>),
     Pv(pv::Pv),
 }
 
@@ -75,22 +74,6 @@ impl Any {
             Self::Bridge(disk) => disk,
             Self::Pv(disk) => disk,
         }
-    }
-}
-
-/// A call that gives no memory away.
-pub(crate) fn call(call: Call) -> Reply {
-    // SAFETY: whoever calls this has found the VMM.
-    unsafe { ecall(call) }
-}
-
-/// # Safety
-/// As of [`Hypercall::call`]; and the VMM must be there.
-unsafe fn ecall(call: Call) -> Reply {
-    // SAFETY: the caller's promise.
-    unsafe {
-        Ecall::assume()
-            .map_or(Err(trapeze_protocol::call::Error::NotSupported), |way| way.call(call))
     }
 }
 
@@ -109,8 +92,9 @@ pub(crate) fn open(
             (Any::Virtio(queue::Queue::new(queue::mmio()?, arena, args.polls)?), Source::Virtio)
         }
         "bridge" => {
-            let bridge = bridge::Bridge::new(device()?.number());
-            (Any::Bridge(queue::Queue::new(bridge, arena, args.polls)?), Source::Pv)
+            // SAFETY: the queue keeps what it gives until it comes back.
+            let transport = unsafe { HypercallTransport::new(device()?) }.ok()?;
+            (Any::Bridge(queue::Queue::new(transport, arena, args.polls)?), Source::Pv)
         }
         // A driver that waits for each request looks for its completion.
         "sync" => (Any::Pv(pv::Pv::new(device()?, arena, pv::Style::Waits)?), Source::None),
