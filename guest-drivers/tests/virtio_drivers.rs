@@ -2,12 +2,14 @@
 //! VMM's devices at the other end.
 
 mod common;
+#[path = "common/hal.rs"]
+mod hal;
 
 use common::ends::{Loop, Teletype};
-use common::hal::{self, Copied};
 use common::{Machine, disk};
 use guest_drivers::DeviceType;
 use guest_drivers::protocol::call::Function;
+use hal::Copied;
 use trapeze_vmm::entropy::Random;
 use trapeze_vmm::net::Mac;
 use trapeze_vmm::virtio::{AnyDevice, console, entropy, function::Interface, net};

@@ -1,5 +1,6 @@
 //! The guest's memory as `virtio-drivers` wants it, and what of its interface
 //! is unsafe. Buffers of tests are not in that memory, so they are copied.
+#![allow(unsafe_code)]
 
 use std::cell::{Cell, RefCell};
 use std::ptr::{NonNull, copy_nonoverlapping};
@@ -10,7 +11,7 @@ use virtio_drivers::queue::VirtQueue;
 use virtio_drivers::transport::Transport as _;
 use virtio_drivers::{BufferDirection, Hal, PhysAddr};
 
-use super::{Machine, Ram};
+use crate::common::{Machine, Ram};
 
 /// The transport to a device of a machine.
 pub(crate) type Transport = HypercallTransport<Ram, &'static Machine>;

@@ -4,8 +4,6 @@
 
 pub(crate) mod disk;
 pub(crate) mod ends;
-#[cfg(feature = "virtio-drivers")]
-pub(crate) mod hal;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
