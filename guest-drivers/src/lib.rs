@@ -68,7 +68,7 @@ mod rings;
 mod storage;
 mod vmm;
 
-/// The atomics that rings are made of; the test `ordering` has others.
+/// The atomics that rings are made of; the crate `ordering` has others.
 mod atomic {
     pub(crate) use core::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering, fence};
 }

@@ -2,7 +2,7 @@
 //!
 //! All of it is atomics, so whatever the device does there, and whenever, no
 //! access is undefined. The order of accesses is that of the table in
-//! `docs/protocol.md`; the test `ordering` tries all interleavings of it.
+//! `docs/protocol.md`; the crate `ordering` tries all interleavings of it.
 
 use crate::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering, fence};
 use trapeze_protocol::queue::{self as layout, DescriptorFlags, UsedElement};

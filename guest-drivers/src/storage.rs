@@ -1,5 +1,5 @@
 //! How what drivers keep in statics begins. This is apart from the types,
-//! because the test `ordering` has these with atomics that constants cannot
+//! because the crate `ordering` has these with atomics that constants cannot
 //! be made of.
 
 use crate::atomic::{AtomicU16, AtomicU32, AtomicU64};

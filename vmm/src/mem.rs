@@ -12,7 +12,7 @@
 
 use alloc::boxed::Box;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering, fence};
 
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
@@ -29,6 +29,20 @@ pub struct GuestRam {
     len: u64,
     watched: Box<[AtomicU8]>,
     marked: AtomicBool,
+}
+
+/// How words are loaded and stored, and what [`full_fence`] is. The crate
+/// `ordering` beside `guest-drivers` tries all that these allow.
+pub const LOAD: Ordering = Ordering::Acquire;
+/// As [`LOAD`].
+pub const STORE: Ordering = Ordering::Release;
+/// As [`LOAD`].
+pub const FENCE: Ordering = Ordering::SeqCst;
+
+/// Comes after all accesses before it, and before all behind it.
+#[inline]
+pub fn full_fence() {
+    fence(FENCE);
 }
 
 /// The page size, as a length of slices.
@@ -333,7 +347,7 @@ macro_rules! word {
             pub fn $load(&self, gpa: Gpa) -> Result<$int, OutOfRange> {
                 let cell = self.cell::<$int>(gpa)?;
                 // SAFETY: aligned, inside guest RAM, shared as atomics.
-                Ok(unsafe { <$atomic>::from_ptr(cell) }.load(Ordering::Acquire))
+                Ok(unsafe { <$atomic>::from_ptr(cell) }.load(LOAD))
             }
 
             /// Stores an aligned word with release ordering.
@@ -341,7 +355,7 @@ macro_rules! word {
             pub fn $store(&self, gpa: Gpa, value: $int) -> Result<(), OutOfRange> {
                 let cell = self.cell::<$int>(gpa)?;
                 // SAFETY: aligned, inside guest RAM, shared as atomics.
-                unsafe { <$atomic>::from_ptr(cell) }.store(value, Ordering::Release);
+                unsafe { <$atomic>::from_ptr(cell) }.store(value, STORE);
                 self.note_write(gpa);
                 Ok(())
             }

@@ -12,15 +12,14 @@
 //! between, or each could miss the other (section 2.7.7).
 
 #[cfg(test)]
+#[path = "queue/tests.rs"]
 mod tests;
-
-use core::sync::atomic::{Ordering, fence};
 
 use trapeze_protocol::queue::{self as layout, Descriptor, DescriptorFlags, UsedElement};
 
 use super::chain::{Chain, MAX_SEGMENTS, Segment, Unfit};
 use crate::addr::Gpa;
-use crate::mem::{GuestRam, OutOfRange};
+use crate::mem::{GuestRam, OutOfRange, full_fence};
 
 /// The largest queue that a device of ours takes.
 pub const MAX_SIZE: u16 = 256;
@@ -216,7 +215,7 @@ impl Queue {
         if !self.ready || told == self.next_used {
             return Ok(false);
         }
-        fence(Ordering::SeqCst);
+        full_fence();
         if self.options.event_idx {
             let place = layout::used_event_offset(self.place.size);
             let event = ram.load_u16(self.place.avail.wrapping_add(place))?;
@@ -238,7 +237,7 @@ impl Queue {
         } else {
             ram.store_u16(self.place.used, 0)?;
         }
-        fence(Ordering::SeqCst);
+        full_fence();
         Ok(self.avail_index(ram)? != self.next_avail)
     }
 
