@@ -95,6 +95,15 @@ impl GuestRam {
         unsafe { Self::new(base, NonNull::new(host).unwrap(), len) }
     }
 
+    /// The memory at `host` once more, with the addresses that it has for the
+    /// host: as a device sees it, for tests.
+    #[cfg(test)]
+    pub(crate) fn alias(host: Hpa, len: u64) -> Self {
+        let start = core::ptr::with_exposed_provenance_mut(to_usize(host.0));
+        // SAFETY: tests pass memory that is leaked, and accessed in this way.
+        unsafe { Self::new(Gpa(host.0), NonNull::new(start).unwrap(), len) }
+    }
+
     /// First guest-physical address.
     pub fn base(&self) -> Gpa {
         self.base

@@ -289,9 +289,11 @@ pub enum RealDevice {
 /// What keeps a guest's device within the guest's memory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Dma {
+    /// The VMM does: the device sees only what it has checked.
+    #[default]
+    Mediated,
     /// Nothing does: the guest has its memory at its real address, and its
     /// device does what the guest says.
-    #[default]
     Trusted,
 }
 
@@ -375,7 +377,8 @@ impl Word for CpuMode {
 }
 
 impl Word for Dma {
-    const WORDS: &'static [(&'static str, Self)] = &[("trusted", Self::Trusted)];
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("mediated", Self::Mediated), ("trusted", Self::Trusted)];
 }
 
 impl Word for Boot {

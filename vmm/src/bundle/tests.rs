@@ -55,7 +55,10 @@ fn sample() -> Config {
 }
 
 fn passed(slot: u8) -> Passed {
-    Passed { device: RealDevice::VirtioMmio { slot }, dma: Dma::Trusted }
+    Passed {
+        device: RealDevice::VirtioMmio { slot },
+        dma: if slot == 0 { Dma::Trusted } else { Dma::Mediated },
+    }
 }
 
 fn overlay(base: Base) -> Disk {

@@ -102,6 +102,7 @@ pub(super) enum Reason {
     NoDisk(String),
     NoNetwork,
     NoDevice(RealDevice),
+    NoMirror(RealDevice),
     Drives,
     NotRelocatable,
     NoSeed,
@@ -121,6 +122,11 @@ impl fmt::Display for BuildError {
             Reason::NoDevice(RealDevice::VirtioMmio { slot }) => {
                 write!(f, "QEMU has no device in virtio-mmio slot {slot} that could be passed")
             }
+            Reason::NoMirror(RealDevice::VirtioMmio { slot }) => write!(
+                f,
+                "the device in virtio-mmio slot {slot} is neither a disk nor a network interface, \
+                 or there is too little memory for its queues",
+            ),
             Reason::NotRelocatable => f.write_str(
                 "dma=trusted needs a kernel that starts in vS wherever it is loaded, as Linux does",
             ),

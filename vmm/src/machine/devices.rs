@@ -101,10 +101,17 @@ impl Devices {
         self.drive.as_mut().map(work)
     }
 
+    /// Resets the device in a slot, one of the guest's own.
+    pub(super) fn reset_slot(&mut self, slot: u8) {
+        if let Some(Some(device)) = self.slots.get_mut(usize::from(slot)) {
+            device.reset();
+        }
+    }
+
     /// Whether a disk works on something, perhaps on the guest's memory, or a
     /// device of the guest's own has not stopped.
-    pub(super) fn busy(&mut self) -> bool {
-        self.direct.iter_mut().any(Direct::is_busy)
+    pub(super) fn busy(&self) -> bool {
+        self.direct.iter().any(Direct::is_busy)
             || self.pv.busy()
             || self.slots.iter().flatten().any(|device| device.function().busy() != 0)
             || self.drive.as_ref().is_some_and(Drive::busy)

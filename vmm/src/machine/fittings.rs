@@ -17,7 +17,7 @@ use crate::bus;
 use crate::dev::ata;
 use crate::disk::{Disk, Image, Overlay, RamDisk, SERIAL};
 use crate::net;
-use crate::pass::{Direct, Found, Mapping};
+use crate::pass::{Direct, Found, Mapping, Mirror};
 use crate::pv::Pv;
 use crate::virtio::AnyDevice;
 use crate::virtio::blk::Blk;
@@ -140,11 +140,18 @@ impl Fittings {
         resources: &mut Resources<'_>,
     ) -> Result<(), Reason> {
         let found = (resources.passed)(passed.device).ok_or(Reason::NoDevice(passed.device))?;
-        let Found { device, registers, source } = found;
+        let Found { device, registers, source, virtio } = found;
         if slot >= bus::VIRTIO_SLOTS {
             return Err(Reason::Slots);
         }
         let place = match passed.dma {
+            Dma::Mediated => {
+                let mirror = virtio.and_then(|real| Mirror::new(real, resources.bytes));
+                let mirror = mirror.ok_or(Reason::NoMirror(passed.device))?;
+                let place = self.slots.get_mut(usize::from(slot)).ok_or(Reason::Slots)?;
+                *place = Some(Mmio::new(Version::Modern, Box::new(mirror)));
+                Place::Slot(slot)
+            }
             Dma::Trusted => {
                 self.taken |= 1 << slot;
                 self.mappings.push(Mapping { guest: bus::virtio_slot(slot).base, registers });

@@ -1,6 +1,7 @@
 //! Devices of the real machine that belong to guests, as a part of the
 //! machine: who hears of their interrupts, and when they are stopped.
 
+use super::devices::Place;
 use super::guest::Guest;
 use super::{Host, Machine};
 use crate::pass::Direct;
@@ -16,19 +17,24 @@ impl Machine {
 
 impl Guest {
     /// Tells the guest, if the device that interrupts with `source` is its
-    /// own; whether it will complete the interrupt.
+    /// own; whether the interrupt will be completed by the guest.
     fn passed_interrupt<H: Host>(&self, host: &H, source: u32) -> bool {
         let found = self.passed.iter().find(|(real, _)| *real == source);
         if let Some((_, place)) = found {
             self.with_devices(host, None, |devices| devices.poll(*place, &self.ram));
         }
-        found.is_some()
+        matches!(found, Some((_, Place::Direct(_))))
     }
 
     /// Stops the devices that are the guest's own.
     pub(super) fn stop_passed<H: Host>(&self, host: &H) {
         let mut devices = self.devices.lock();
         devices.direct.iter_mut().for_each(Direct::reset);
+        for (_, place) in &self.passed {
+            if let Place::Slot(slot) = place {
+                devices.reset_slot(*slot);
+            }
+        }
         devices.direct.iter_mut().filter_map(Direct::release).for_each(|s| host.complete(s));
     }
 

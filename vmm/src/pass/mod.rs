@@ -4,13 +4,23 @@
 //! accesses to memory:
 //!
 //! ```text
+//!  mediated   registers of the VMM's, which checks buffers   Mirror, Ring
 //!  trusted    the registers themselves; nothing holds them   Direct
 //! ```
 //!
 //! A device is reset before its guest starts, when it starts anew, and when
 //! it ends: see [`RealDevice`].
 
+#[cfg(test)]
+mod fake;
+mod mirror;
+mod ring;
+
 use alloc::boxed::Box;
+
+pub use mirror::Mirror;
+pub use ring::{Buffer, Ring, RingPlace};
+use trapeze_protocol::device::DeviceType;
 
 use crate::addr::{Gpa, Hpa};
 
@@ -21,7 +31,32 @@ pub trait RealDevice: Send {
     fn reset(&mut self);
 
     /// Whether it has stopped: it writes to no memory and interrupts nobody.
-    fn is_quiet(&mut self) -> bool;
+    fn is_quiet(&self) -> bool;
+}
+
+/// A virtio device, as far as a driver needs it.
+pub trait RealVirtio: RealDevice {
+    /// Its type; `None` if it is not known here.
+    fn kind(&self) -> Option<DeviceType>;
+
+    /// The features that it offers.
+    fn features(&mut self) -> u64;
+
+    /// Copies its configuration; where there is none, `bytes` stay.
+    fn config(&mut self, bytes: &mut [u8]);
+
+    /// How many elements queue `index` may have; 0: there is no such queue.
+    fn queue_max(&mut self, index: u16) -> u32;
+
+    /// Takes it into service with `features` and a queue at each of `places`;
+    /// `false` if it does not want to, or has not stopped yet.
+    fn start(&mut self, features: u64, places: &[RingPlace]) -> bool;
+
+    /// Something was added to queue `index`.
+    fn notify(&mut self, index: u16);
+
+    /// Quietens its interrupt line; whether its configuration has changed.
+    fn acknowledge(&mut self) -> bool;
 }
 
 /// A part of a device's registers: whole pages.
@@ -62,7 +97,7 @@ impl Direct {
     }
 
     /// Whether it may still do something.
-    pub fn is_busy(&mut self) -> bool {
+    pub fn is_busy(&self) -> bool {
         !self.device.is_quiet()
     }
 
@@ -92,6 +127,8 @@ pub struct Found {
     pub registers: Registers,
     /// Its interrupt at the real PLIC.
     pub source: u32,
+    /// The same device, if it is one whose queues can be mirrored.
+    pub virtio: Option<Box<dyn RealVirtio>>,
 }
 
 /// Registers, and where the guest has them.
@@ -121,7 +158,7 @@ mod tests {
     impl RealDevice for Silent {
         fn reset(&mut self) {}
 
-        fn is_quiet(&mut self) -> bool {
+        fn is_quiet(&self) -> bool {
             true
         }
     }

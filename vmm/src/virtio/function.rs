@@ -86,6 +86,7 @@ impl<D: Device> Function<D> {
     pub fn reset(&mut self) {
         self.before_reset = self.status();
         self.stop();
+        self.device.reset();
         (self.features, self.status) = (0, Status::empty());
         self.interrupt = InterruptStatus::empty();
     }
@@ -149,7 +150,11 @@ impl<D: Device> Function<D> {
         if self.interface == Interface::Modern && self.features & !self.offered() != 0 {
             status.remove(Status::FEATURES_OK);
         }
+        let starts = status.contains(Status::DRIVER_OK) && !self.status.contains(Status::DRIVER_OK);
         self.status = status | self.status & Status::NEEDS_RESET;
+        if starts && self.device.start(self.features & self.offered()).is_err() {
+            self.break_down();
+        }
     }
 
     /// The configuration space.
@@ -234,6 +239,9 @@ impl<D: Device> Function<D> {
         if served.contains(Served::INTERRUPT) {
             self.interrupt |= InterruptStatus::USED_BUFFER;
         }
+        if served.contains(Served::CONFIGURATION) {
+            self.interrupt |= InterruptStatus::CONFIGURATION;
+        }
         self.backlog &= !bit(index);
         if served.contains(Served::MORE) {
             self.backlog |= bit(index);
@@ -243,6 +251,7 @@ impl<D: Device> Function<D> {
     /// The driver broke the rules: nothing more until a reset (section 2.1.2).
     fn break_down(&mut self) {
         self.stop();
+        self.device.reset();
         self.status |= Status::NEEDS_RESET;
         if self.status.contains(Status::DRIVER_OK) {
             self.interrupt |= InterruptStatus::CONFIGURATION;

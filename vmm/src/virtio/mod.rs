@@ -40,6 +40,8 @@ bitflags::bitflags! {
         const INTERRUPT = 1;
         /// There is more to do than was fair to do at once: call again.
         const MORE = 2;
+        /// The driver is to look at the configuration anew.
+        const CONFIGURATION = 4;
     }
 }
 
@@ -63,6 +65,19 @@ pub trait Device: Send {
         let _ = (offset, bytes);
         false
     }
+
+    /// The driver is ready, with these features agreed.
+    ///
+    /// # Errors
+    /// If the device cannot work so.
+    fn start(&mut self, features: u64) -> Result<(), Broken> {
+        let _ = features;
+        Ok(())
+    }
+
+    /// The driver is no longer there, or broke the rules; its queues are
+    /// [abandoned](Self::abandon) already.
+    fn reset(&mut self) {}
 
     /// The driver added to queue `index`, or there was [`Served::MORE`].
     fn serve(
@@ -106,6 +121,14 @@ impl<D: Device + ?Sized> Device for Box<D> {
 
     fn write_config(&mut self, offset: u64, bytes: &[u8]) -> bool {
         (**self).write_config(offset, bytes)
+    }
+
+    fn start(&mut self, features: u64) -> Result<(), Broken> {
+        (**self).start(features)
+    }
+
+    fn reset(&mut self) {
+        (**self).reset();
     }
 
     fn serve(

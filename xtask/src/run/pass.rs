@@ -77,8 +77,9 @@ impl PassOption {
 
     fn set(&mut self, part: &str) -> Result<(), String> {
         match (&mut self.device, part.split_once('=').unwrap_or((part, ""))) {
+            (_, ("dma", "mediated")) => self.dma = Dma::Mediated,
             (_, ("dma", "trusted")) => self.dma = Dma::Trusted,
-            (_, ("dma", _)) => return Err("dma is trusted".to_owned()),
+            (_, ("dma", _)) => return Err("dma is one of mediated, trusted".to_owned()),
             (Device::Net { mac, .. }, ("mac", text)) => {
                 let address = text.parse();
                 *mac = Some(address.map_err(|_| "mac is an address such as 52:54:00:12:34:56")?);
@@ -161,6 +162,9 @@ impl Passed {
             Device::Disk { path, .. } => format!("the disk {}", path.display()),
         };
         match self.dma {
+            Dma::Mediated => format!(
+                "{guest} owns {device}, dma=mediated: the VMM checks what the device is told"
+            ),
             Dma::Trusted => format!(
                 "warning: {guest} owns {device}, dma=trusted: the guest can read and write all of \
                  the machine's memory through it, the VMM's included"

@@ -20,7 +20,7 @@ const CLAIM: u64 = 0x20_1004;
 /// Counts how often it is reset; it is quiet only at each second look.
 struct Device {
     resets: Arc<AtomicUsize>,
-    looks: usize,
+    looks: AtomicUsize,
 }
 
 impl RealDevice for Device {
@@ -28,9 +28,8 @@ impl RealDevice for Device {
         self.resets.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn is_quiet(&mut self) -> bool {
-        self.looks += 1;
-        self.looks.is_multiple_of(2)
+    fn is_quiet(&self) -> bool {
+        self.looks.fetch_add(1, Ordering::Relaxed) % 2 == 1
     }
 }
 
@@ -38,8 +37,8 @@ impl RealDevice for Device {
 fn owner() -> (FakeHart, Seat, Arc<AtomicUsize>) {
     let resets = Arc::new(AtomicUsize::new(0));
     let registers = Registers { host: Hpa(0x1000_3000), size: 0x1000 };
-    let device = || Box::new(Device { resets: resets.clone(), looks: 0 });
-    let found = |_| Some(Found { device: device(), registers, source: SOURCE });
+    let device = || Box::new(Device { resets: resets.clone(), looks: AtomicUsize::new(0) });
+    let found = |_| Some(Found { device: device(), registers, source: SOURCE, virtio: None });
     let machine = machine_with(&[(1, CpuMode::Classic)], Boot::Supervisor, 1, found);
     let (mut hart, mut seats) = hart(machine, &Board::new(1), 0, |_| unreachable!());
     machine.start(&hart.host);
