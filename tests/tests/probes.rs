@@ -33,6 +33,7 @@ struct Probe {
     smp: u32,
     memory: String,
     disk: bool,
+    passed: String,
     pv: bool,
     ata: bool,
     console: bool,
@@ -114,6 +115,16 @@ impl Probe {
         wanted.chain([("net", self.net.as_str())]).collect()
     }
 
+    /// The device that it owns, as an option says it.
+    fn pass(&self, builder: &Builder) -> Option<String> {
+        let image = || builder.file("passed.img", &vec![0; DISK]);
+        match self.passed.as_str() {
+            "none" => None,
+            "disk" => Some(format!("disk={}", image().display())),
+            device => Some(device.to_owned()),
+        }
+    }
+
     /// What kind of disk is attached, as an option says it.
     fn disk_kind(&self) -> &'static str {
         match (self.ata, self.pv, self.legacy) {
@@ -189,6 +200,9 @@ fn run(
     for (name, value) in probe.others() {
         builder = builder.option(&format!("--{name}"), value);
     }
+    if let Some(option) = probe.pass(&builder) {
+        builder = builder.option("--pass", &option);
+    }
     if probe.disk {
         let image = builder.file("disk.img", &vec![0; DISK]);
         builder = builder.shared_disk(image, probe.disk_kind());
@@ -248,11 +262,12 @@ fn neighbourhood(vm: &mut Vm, probe: &Probe) -> Result<String, String> {
 fn two_guests(probe: &Probe, cpu: &str, directory: &Path, builder: &Builder) -> String {
     let disk = probe.disk.then(|| builder.file("disk.img", &vec![0; DISK]));
     let disk = disk.map(|path| format!("disk = [\"{},{}\"]", path.display(), probe.disk_kind()));
+    let passed = probe.pass(builder).map(|option| format!("pass = [{option:?}]\n"));
     let others = probe.others().into_iter().map(|(name, value)| format!("{name} = {value:?}\n"));
     format!(
         "[[guest]]\nname = \"neighbour\"\nkernel = {:?}\nnet = {:?}\n\
          [[guest]]\nname = {:?}\nkernel = {:?}\nmemory = {:?}\ncpus = {}\nboot = {:?}\n\
-         cpu = {cpu:?}\n{}{}\n",
+         cpu = {cpu:?}\n{}{}\n{}",
         directory.join("neighbour"),
         if probe.net == "none" { "none" } else { "switch" },
         probe.name,
@@ -262,6 +277,7 @@ fn two_guests(probe: &Probe, cpu: &str, directory: &Path, builder: &Builder) -> 
         probe.boot,
         others.collect::<String>(),
         disk.unwrap_or_default(),
+        passed.unwrap_or_default(),
     )
 }
 
