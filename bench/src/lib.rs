@@ -6,6 +6,7 @@
 //!   machine     the probe `cost`, run natively and as a guest
 //!   cpu         the suite: figures and exits of each operation
 //!   ladder      the suite of disks, with tables and pictures of its own
+//!   xv6         the user's own xv6, with our drivers and without
 //!   profile     the instructions of one operation, by function of the VMM
 //!   report      what was measured, where: JSON
 //!   render      the same as tables
@@ -23,3 +24,4 @@ pub mod profile;
 mod progress;
 pub mod render;
 pub mod report;
+pub mod xv6;

@@ -8,7 +8,7 @@ use bench::ladder::{self, Effort, expected, plot, tables};
 use bench::machine::{self, Bench};
 use bench::render::{self, Look};
 use bench::report::Report;
-use bench::{compare, cpu, operation, profile};
+use bench::{compare, cpu, operation, profile, xv6};
 use clap::{Args, Parser, ValueEnum};
 use xtask::failure::{Context, Failure, Result, mistake};
 
@@ -38,6 +38,8 @@ enum Suite {
     Cpu,
     /// The ladder of disks
     Disks,
+    /// The xv6-riscv that XV6 and XV6_PATCHED name
+    Xv6,
 }
 
 #[derive(Args)]
@@ -81,6 +83,12 @@ fn measure(options: BenchOptions) -> Result<()> {
     let report = Report::new(cpu, rungs)?;
     let dir = options.out.map_or_else(machine::scratch, Ok)?;
     fs::create_dir_all(&dir).context(format!("create {}", dir.display()))?;
+    if wants(Suite::Xv6) {
+        measure_xv6(&dir)?;
+    }
+    if options.suite == Some(Suite::Xv6) {
+        return Ok(());
+    }
     for (name, text) in [("report.json", report.json()?), ("report.md", render::markdown(&report))]
     {
         let path = dir.join(name);
@@ -91,6 +99,21 @@ fn measure(options: BenchOptions) -> Result<()> {
     }
     show(&report);
     println!("{}: exits by cause, and more", dir.join("report.md").display());
+    Ok(())
+}
+
+/// The rows of xv6 have a file of their own: they need checkouts of the user's.
+fn measure_xv6(dir: &Path) -> Result<()> {
+    let Some(trees) = xv6::Trees::named()? else {
+        println!("Without xv6: XV6=path XV6_PATCHED=path make bench measures two checkouts.\n");
+        return Ok(());
+    };
+    let rows = xv6::measure(&trees)?;
+    let (table, causes) = (xv6::table(&rows), xv6::causes(&rows));
+    let path = dir.join("xv6.md");
+    fs::write(&path, format!("{table}\n\n{causes}"))
+        .context(format!("write {}", path.display()))?;
+    println!("{table}\n\n{}: exits by cause", path.display());
     Ok(())
 }
 

@@ -1,12 +1,12 @@
 //! `make qemu-xv6`: runs a built checkout.
 
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use clap::{Args, ValueEnum};
 
 use super::tree::Tree;
-use crate::failure::{Result, mistake};
+use crate::failure::{Context, Result, mistake};
 use crate::mode::{self, Mode};
 use crate::run;
 use crate::run::options::{CpuOption, GuestOptions, RunOptions};
@@ -90,12 +90,11 @@ pub(super) fn main(command: RunXv6) -> Result<u8> {
 fn built(tree: &Tree) -> Result<[PathBuf; 2]> {
     let path = tree.path();
     let files = [path.join("kernel/kernel"), path.join("fs.img")];
-    let [kernel, disk] = files.each_ref().map(|file| time(file));
     let make = || format!("run: make -C {} kernel/kernel fs.img", path.display());
-    if kernel.is_none() || disk.is_none() {
+    if files.iter().any(|file| !file.is_file()) {
         return Err(mistake(format!("{} is not built; {}", path.display(), make())));
     }
-    if tree.is_patched() && kernel < time(&path.join("kernel/pv.h")) {
+    if tree.is_patched() && !has_drivers(&files[0])? {
         return Err(mistake(format!(
             "the kernel in {} was built before it was patched; {}",
             path.display(),
@@ -105,6 +104,9 @@ fn built(tree: &Tree) -> Result<[PathBuf; 2]> {
     Ok(files)
 }
 
-fn time(path: &Path) -> Option<SystemTime> {
-    path.metadata().and_then(|about| about.modified()).ok()
+/// Whether a kernel was linked with our drivers: it has their symbols.
+fn has_drivers(kernel: &Path) -> Result<bool> {
+    const SYMBOL: &[u8] = b"trapeze_detect_by_trap";
+    let bytes = fs::read(kernel).context(format!("read {}", kernel.display()))?;
+    Ok(bytes.windows(SYMBOL.len()).any(|window| window == SYMBOL))
 }
