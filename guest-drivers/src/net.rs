@@ -148,6 +148,17 @@ impl<M: Memory, H: Hypercall> Sender<M, H> {
         len: usize,
         fill: F,
     ) -> Result<R, (Error, F)> {
+        let result = self.enqueue(len, fill)?;
+        self.channel.kick();
+        Ok(result)
+    }
+
+    /// The same without telling the device.
+    fn enqueue<R, F: FnOnce(&mut [u8]) -> R>(
+        &mut self,
+        len: usize,
+        fill: F,
+    ) -> Result<R, (Error, F)> {
         let buffer = match self.buffer(len) {
             Ok(buffer) => buffer,
             Err(error) => return Err((error, fill)),
@@ -158,9 +169,8 @@ impl<M: Memory, H: Hypercall> Sender<M, H> {
         let (rings, bytes) = (self.channel.rings(), u32::try_from(HEADER + len).unwrap_or(0));
         let describe = |slot, data: Segments<'_>| plain::to_read(rings, slot, data, bytes);
         // A device that does not take it is stopped, and says so next time.
-        match self.channel.submit(buffer, describe) {
-            Ok(_) => self.channel.kick(),
-            Err(refused) => self.keep(refused.data),
+        if let Err(refused) = self.channel.submit(buffer, describe) {
+            self.keep(refused.data);
         }
         Ok(result)
     }
@@ -243,6 +253,27 @@ impl<M: Memory, H: Hypercall> Net<M, H> {
         let sent = self.sender.send(len, fill);
         self.agree();
         sent.map_err(|(error, _)| error)
+    }
+
+    /// Puts a frame into the queue without telling the device, which it need
+    /// not hear before there is a [`kick`](Self::kick): one for many frames.
+    ///
+    /// # Errors
+    /// As of [`send`](Self::send).
+    pub fn enqueue<R>(
+        &mut self,
+        len: usize,
+        fill: impl FnOnce(&mut [u8]) -> R,
+    ) -> Result<R, Error> {
+        let queued = self.sender.enqueue(len, fill);
+        self.agree();
+        queued.map_err(|(error, _)| error)
+    }
+
+    /// Tells the device of all that was put into the queue, if it wants to
+    /// know.
+    pub fn kick(&mut self) {
+        self.sender.channel.kick();
     }
 
     /// Shows the next frame that came to `see`.

@@ -133,6 +133,19 @@ fn a_device_that_does_not_listen_fills_the_queue() {
     assert_eq!(net.send(20, |_| ()), Err(Error::Full));
 }
 
+#[test]
+fn frames_that_go_together_are_told_once() {
+    let (_, mut net) = with_net();
+    for number in 1..=5 {
+        assert_eq!(net.enqueue(20, |bytes| bytes.fill(number)), Ok(()));
+    }
+    assert_eq!(net.statistics()[1].notifications, 0);
+    assert_eq!(net.receive(<[u8]>::len), None);
+    net.kick();
+    net.kick();
+    assert_eq!(net.statistics()[1].notifications, 1);
+}
+
 #[cfg(feature = "smoltcp")]
 #[test]
 fn smoltcp_sends_and_receives() {
