@@ -2,7 +2,7 @@
 //!
 //! Hart 0 (or the one that the firmware chose) clears `.bss` and runs the
 //! probe; other harts go to [`crate::smp`] and wait there. Stacks lie outside
-//! the image, 16 KiB per hart.
+//! the image, 64 KiB per hart.
 
 use core::arch::naked_asm;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -38,8 +38,8 @@ extern "C" fn _start_m() -> ! {
         "csrw mie, zero",
         "li t0, {harts}",
         "1: bgeu a0, t0, 1b",
-        "la sp, __stacks + 0x4000",
-        "slli t0, a0, 14",
+        "la sp, __stacks + 0x10000",
+        "slli t0, a0, 16",
         "add sp, sp, t0",
         "bnez a0, {waiting}",
         "la t0, __bss_start",
@@ -64,8 +64,8 @@ extern "C" fn _start_s() -> ! {
         "csrw sie, zero",
         "li t0, {harts}",
         "1: bgeu a0, t0, 1b",
-        "la sp, __stacks + 0x4000",
-        "slli t0, a0, 14",
+        "la sp, __stacks + 0x10000",
+        "slli t0, a0, 16",
         "add sp, sp, t0",
         "la t0, __bss_start",
         "la t1, __bss_end",

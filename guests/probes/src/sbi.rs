@@ -96,8 +96,8 @@ extern "C" fn landing() -> ! {
     naked_asm!(
         "li t0, {harts}",
         "1: bgeu a0, t0, 1b",
-        "la sp, __stacks + 0x4000",
-        "slli t0, a0, 14",
+        "la sp, __stacks + 0x10000",
+        "slli t0, a0, 16",
         "add sp, sp, t0",
         "j {started}",
         harts = const MAX_HARTS,

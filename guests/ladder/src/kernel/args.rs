@@ -1,11 +1,13 @@
-//! The command line: `driver=pv wait=poll ms=100 sizes=512,4096 depths=1,8
+//! The command line: `suite=disks driver=pv wait=poll ms=100 sizes=512,4096 depths=1,8
 //! patterns=sequential`.
 
 use probes::bootargs::value;
 
 /// What to measure.
 pub(crate) struct Args {
-    /// Which driver: `ata`, `virtio`, `bridge`, `sync` or `pv`.
+    /// Which devices: `disks`, `console` or `network`.
+    pub(crate) suite: &'static str,
+    /// Which driver: `ata`, `uart`, `virtio`, `bridge`, `sync` or `pv`.
     pub(crate) driver: &'static str,
     /// `wait=poll`: completions are looked for; else they interrupt.
     pub(crate) polls: bool,
@@ -38,6 +40,7 @@ impl Args {
     pub(crate) fn parse(line: &'static str) -> Self {
         let number = |key| value(line, key).and_then(|text| text.parse().ok());
         Self {
+            suite: value(line, "suite").unwrap_or("disks"),
             driver: value(line, "driver").unwrap_or("virtio"),
             polls: value(line, "wait") == Some("poll"),
             ms: number("ms").unwrap_or(100),

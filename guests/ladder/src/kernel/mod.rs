@@ -10,7 +10,7 @@ mod workload;
 
 use args::Args;
 use counters::Counters;
-use driver::{BUFFER, Buffers, DEPTH, Disk, Op};
+use driver::{BUFFER, Buffers, DEPTH, Op, Target};
 use guest_drivers::{Linear, Once, Vmm, detect};
 use probes::{Probe, bootargs};
 use workload::{Cell, Pattern, Workload};
@@ -27,11 +27,11 @@ fn main(p: &mut Probe) {
     let vmm = unsafe { detect::by_sbi(memory) };
     let Some(buffers) = BUFFERS.take() else { return };
     let Some(mut disk) = driver::open(&args, vmm, buffers, p.hart) else {
-        p.holds("a disk for this driver", false);
+        p.holds("a device for this driver", false);
         return;
     };
     // A profile is slow enough without it.
-    if args.rounds.is_none() && !gives_back(disk.as_mut()) {
+    if args.rounds.is_none() && disk.as_mut().sectors() != 0 && !gives_back(disk.as_mut()) {
         p.holds("what was written is read", false);
         return;
     }
@@ -42,7 +42,7 @@ fn main(p: &mut Probe) {
 }
 
 /// Whether two buffers that are written can be read again, into each other.
-fn gives_back(disk: &mut dyn Disk) -> bool {
+fn gives_back(disk: &mut dyn Target) -> bool {
     let sector = disk.sectors() / 2;
     let places = [sector, sector + BUFFER as u64 / 512];
     for (slot, place) in places.into_iter().enumerate() {
@@ -63,16 +63,16 @@ fn pattern(n: u64) -> [u8; 8] {
 }
 
 /// Every combination that the command line asks for.
-fn measure(disk: &mut dyn Disk, args: &Args, vmm: Option<Vmm<Linear>>) {
+fn measure(disk: &mut dyn Target, args: &Args, vmm: Option<Vmm<Linear>>) {
     let Some(mut workload) = Workload::new(args, Counters::new(vmm)) else { return };
     let most = disk.depth().min(DEPTH);
     let all = &[Pattern::Sequential, Pattern::Random][..];
     let patterns = if args.sequential { &all[..1] } else { all };
     for bytes in args.sizes.iter() {
-        for op in [Op::Read, Op::Write] {
+        for &(op, name) in disk.ops() {
             for pattern in patterns {
                 for depth in args.depths.iter().filter(|depth| *depth <= most) {
-                    let cell = Cell { op, pattern: *pattern, bytes, depth };
+                    let cell = Cell { op, name, pattern: *pattern, bytes, depth };
                     workload.run(disk, &cell);
                 }
             }
@@ -83,7 +83,7 @@ fn measure(disk: &mut dyn Disk, args: &Args, vmm: Option<Vmm<Linear>>) {
 /// Reads of one size, as many at a time as the command line says, between
 /// marks that a profile knows: a first window to warm up, then one of N times
 /// and one of 2 N.
-fn profile(disk: &mut dyn Disk, args: &Args, rounds: u32) {
+fn profile(disk: &mut dyn Target, args: &Args, rounds: u32) {
     let bytes = args.sizes.iter().next().unwrap_or(4096);
     let depth = args.depths.iter().next().unwrap_or(1).min(disk.depth()).min(DEPTH);
     for count in [rounds.min(8), rounds, 2 * rounds] {
@@ -94,7 +94,7 @@ fn profile(disk: &mut dyn Disk, args: &Args, rounds: u32) {
 }
 
 /// So many reads that are given to the disk together.
-fn batch(disk: &mut dyn Disk, depth: usize, sector: u64, bytes: usize) {
+fn batch(disk: &mut dyn Target, depth: usize, sector: u64, bytes: usize) {
     for (slot, n) in (0..depth).zip(0..) {
         disk.submit(slot, Op::Read, sector + bytes as u64 / 512 * n, bytes);
     }

@@ -6,7 +6,7 @@ use probes::dev::uart;
 use crate::kernel::args::Args;
 use crate::kernel::clock::{self, PER_MS};
 use crate::kernel::counters::Counters;
-use crate::kernel::driver::{DEPTH, Disk, Op};
+use crate::kernel::driver::{DEPTH, Op, Target};
 
 /// Where requests go.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub(crate) enum Pattern {
 /// What is measured.
 pub(crate) struct Cell {
     pub(crate) op: Op,
+    /// What that is called.
+    pub(crate) name: &'static str,
     pub(crate) pattern: Pattern,
     pub(crate) bytes: usize,
     pub(crate) depth: usize,
@@ -39,9 +41,14 @@ struct Places {
 }
 
 impl Places {
-    fn new(cell: &Cell, disk: &dyn Disk) -> Self {
+    fn new(cell: &Cell, disk: &dyn Target) -> Self {
         let sectors = cell.bytes as u64 / 512;
-        Self { pattern: cell.pattern, sectors, room: disk.sectors() / sectors, state: 1 }
+        Self {
+            pattern: cell.pattern,
+            sectors,
+            room: (disk.sectors() / sectors.max(1)).max(1),
+            state: 1,
+        }
     }
 
     #[inline]
@@ -77,7 +84,7 @@ impl<'a> Workload<'a> {
     }
 
     /// Measures a combination and prints the figures.
-    pub(crate) fn run(&mut self, disk: &mut dyn Disk, cell: &Cell) {
+    pub(crate) fn run(&mut self, disk: &mut dyn Target, cell: &Cell) {
         let mut places = Places::new(cell, disk);
         let few = 2 * cell.depth as u64;
         self.go(disk, cell, &mut places, few, u64::MAX);
@@ -88,12 +95,12 @@ impl<'a> Workload<'a> {
         let (ticks, instructions) = (clock::now() - start.0, clock::instructions() - start.1);
         let after = self.counters.read();
         let (p50, p99) = self.percentiles(done);
-        let op = if cell.op == Op::Read { "read" } else { "write" };
         let pattern = if cell.pattern == Pattern::Random { "random" } else { "sequential" };
         uart::print(format_args!(
-            "ladder: cell {op} {pattern} {} {} ops={done} ticks={ticks} \
+            // On a line of its own, whatever was shown before.
+            "\nladder: cell {} {pattern} {} {} ops={done} ticks={ticks} \
              instructions={instructions} p50={p50} p99={p99}\n",
-            cell.bytes, cell.depth,
+            cell.name, cell.bytes, cell.depth,
         ));
         self.counters.print(&before, &after);
     }
@@ -102,7 +109,7 @@ impl<'a> Workload<'a> {
     /// tells how many were done.
     fn go(
         &mut self,
-        disk: &mut dyn Disk,
+        disk: &mut dyn Target,
         cell: &Cell,
         places: &mut Places,
         most: u64,

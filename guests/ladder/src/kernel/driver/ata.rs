@@ -5,7 +5,7 @@ use probes::dev::ata::{
     self, ALT_STATUS, ATA, BUSY, DATA, DATA_REQUEST, IDENTIFY, READ_MULTIPLE, WRITE_MULTIPLE,
 };
 
-use super::{Arena, BUFFER, Disk, Op};
+use super::{Arena, BUFFER, Op, Target};
 
 /// Status: the command failed.
 const FAILED: u8 = 1;
@@ -59,7 +59,7 @@ impl Ata {
     }
 }
 
-impl Disk for Ata {
+impl Target for Ata {
     fn sectors(&self) -> u64 {
         self.sectors
     }

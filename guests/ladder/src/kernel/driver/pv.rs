@@ -2,7 +2,7 @@
 
 use guest_drivers::{Block, BlockStorage, Device, Interrupts, Linear, Once, Operation, RawBuffer};
 
-use super::{Arena, BUFFER, DEPTH, Disk, Op};
+use super::{Arena, BUFFER, DEPTH, Op, Target};
 
 /// A buffer, and the slot whose it is.
 type Data = (RawBuffer, usize);
@@ -41,7 +41,7 @@ impl Pv {
     }
 }
 
-impl Disk for Pv {
+impl Target for Pv {
     fn sectors(&self) -> u64 {
         self.disk.capacity()
     }

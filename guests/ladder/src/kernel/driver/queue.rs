@@ -1,15 +1,12 @@
 //! A virtio disk by the queues of `virtio-drivers`, on any transport: the
 //! rungs that differ in nothing but how a device is told.
 
-use core::ptr::NonNull;
-
 use virtio_drivers::queue::VirtQueue;
 use virtio_drivers::transport::Transport;
-use virtio_drivers::transport::mmio::MmioTransport;
 use zerocopy::{Immutable, IntoBytes};
 
 use super::memory::Memory;
-use super::{Arena, BUFFER, DEPTH, Disk, Op};
+use super::{Arena, BUFFER, DEPTH, Op, Target};
 
 /// Descriptors: three for each request.
 const SIZE: usize = 128;
@@ -56,13 +53,6 @@ pub(crate) struct Queue<T: Transport> {
     slots: [u8; SIZE],
 }
 
-/// The transport of virtio-mmio slot 0.
-pub(crate) fn mmio() -> Option<MmioTransport<'static>> {
-    let registers = core::ptr::with_exposed_provenance_mut(0x1000_1000);
-    // SAFETY: the registers of a virtio device, which nobody else uses.
-    unsafe { MmioTransport::new(NonNull::new(registers)?, 0x1000) }.ok()
-}
-
 impl<T: Transport> Queue<T> {
     pub(crate) fn new(mut transport: T, arena: Arena, polls: bool) -> Option<Self> {
         transport.begin_init(Features::all());
@@ -77,7 +67,7 @@ impl<T: Transport> Queue<T> {
     }
 }
 
-impl<T: Transport> Disk for Queue<T> {
+impl<T: Transport> Target for Queue<T> {
     fn sectors(&self) -> u64 {
         self.sectors
     }

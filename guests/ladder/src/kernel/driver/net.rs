@@ -1,0 +1,123 @@
+//! Networks. Two kinds of requests: an echo (ICMP) of QEMU's gateway, which is
+//! done when the answer has come; and a frame that nobody wants, which is done
+//! when there was a buffer for it.
+
+mod card;
+mod frame;
+
+use guest_drivers::{Device, Interrupts, Linear, Net, NetStorage, Once};
+
+use super::{DEPTH, Op, Target};
+pub(crate) use card::Card;
+use frame::{FRAME, Frames};
+
+/// Buffers in either direction.
+const SIZE: usize = 64;
+const _: () = assert!(SIZE > DEPTH);
+
+static STORAGE: Once<NetStorage<SIZE>> = Once::new(NetStorage::new());
+
+/// A network interface with its driver.
+pub(crate) trait Nic {
+    /// Its address.
+    fn mac(&self) -> [u8; 6];
+    /// Gives the device a frame without telling it; `false` if there is no
+    /// buffer.
+    fn put(&mut self, frame: &[u8]) -> bool;
+    /// Tells the device.
+    fn kick(&mut self);
+    /// Shows the next frame that came.
+    fn next(&mut self, see: &mut dyn FnMut(&[u8])) -> bool;
+}
+
+impl Nic for Net {
+    fn mac(&self) -> [u8; 6] {
+        self.mac().unwrap_or_default()
+    }
+
+    fn put(&mut self, frame: &[u8]) -> bool {
+        self.enqueue(frame.len(), |bytes| bytes.copy_from_slice(frame)).is_ok()
+    }
+
+    fn kick(&mut self) {
+        Net::kick(self);
+    }
+
+    fn next(&mut self, see: &mut dyn FnMut(&[u8])) -> bool {
+        self.receive(see).is_some()
+    }
+}
+
+/// The paravirtual interface.
+pub(crate) fn pv(device: Device<Linear>, polls: bool) -> Option<Net> {
+    let mut net = Net::new(device, STORAGE.take()?).ok()?;
+    if !polls {
+        net.set_interrupts(Interrupts::After(1));
+    }
+    Some(net)
+}
+
+/// An interface, and what it was asked for.
+pub(crate) struct Peer<N> {
+    nic: N,
+    frames: Frames,
+    /// Bit n: the frame of slot n has gone.
+    gone: u64,
+}
+
+impl<N: Nic> Peer<N> {
+    /// Finds the gateway, and lets it know us.
+    pub(crate) fn new(nic: N) -> Self {
+        let frames = Frames::new(nic.mac());
+        let mut peer = Self { nic, frames, gone: 0 };
+        let question = peer.frames.question();
+        assert!(peer.nic.put(&question), "there are buffers");
+        peer.nic.kick();
+        let mut gateway = None;
+        while gateway.is_none() {
+            peer.nic.next(&mut |frame| gateway = frame::answerer(frame));
+        }
+        peer.frames.gateway = gateway.unwrap_or_default();
+        peer
+    }
+}
+
+impl<N: Nic> Target for Peer<N> {
+    fn ops(&self) -> &'static [(Op, &'static str)] {
+        &[(Op::Read, "echo"), (Op::Write, "send")]
+    }
+
+    fn depth(&self) -> usize {
+        DEPTH
+    }
+
+    fn submit(&mut self, slot: usize, op: Op, _: u64, bytes: usize) {
+        let len = bytes.clamp(frame::SHORTEST, FRAME);
+        let frame = match op {
+            Op::Read => self.frames.echo(slot, len),
+            Op::Write => self.frames.unwanted(len),
+        };
+        while !self.nic.put(frame) {
+            self.nic.kick();
+            core::hint::spin_loop();
+        }
+        if op == Op::Write {
+            self.gone |= 1 << slot;
+        }
+    }
+
+    fn kick(&mut self) {
+        self.nic.kick();
+    }
+
+    fn poll(&mut self) -> Option<usize> {
+        if self.gone != 0 {
+            let slot = self.gone.trailing_zeros();
+            self.gone &= self.gone - 1;
+            return usize::try_from(slot).ok();
+        }
+        let mut answered = None;
+        while answered.is_none() && self.nic.next(&mut |frame| answered = frame::answered(frame)) {}
+        answered
+    }
+}
