@@ -39,21 +39,22 @@ pub fn changes(a: &Report, b: &Report) -> Vec<Change> {
             note(&mut all, &row.name, "exits", (row.exits, other.exits), EXACT);
         }
     }
-    for rung in &a.ladder {
-        if let Some(other) = b.ladder.iter().find(|other| other.name == rung.name) {
-            compare_rungs(&mut all, rung, other);
+    for (suite, rung) in a.rungs() {
+        let mut others = b.rungs().filter(|(other, _)| *other == suite);
+        if let Some((_, other)) = others.find(|(_, other)| other.name == rung.name) {
+            compare_rungs(&mut all, suite, rung, other);
         }
     }
     all.sort_by(|a, b| b.part().abs().total_cmp(&a.part().abs()));
     all
 }
 
-fn compare_rungs(all: &mut Vec<Change>, rung: &Rung, other: &Rung) {
+fn compare_rungs(all: &mut Vec<Change>, suite: &str, rung: &Rung, other: &Rung) {
     for cell in &rung.cells {
         let Some(other) = other.cells.iter().find(|other| other.key == cell.key) else { continue };
         let key = &cell.key;
         let what = format!(
-            "{}: {} {}, {} bytes, depth {}",
+            "{suite}, {}: {} {}, {} bytes, depth {}",
             rung.name, key.pattern, key.op, key.bytes, key.depth
         );
         if let (Some(before), Some(after)) = (cell.instructions, other.instructions) {
@@ -127,6 +128,7 @@ mod tests {
             .map(|change| format!("{} {:+.0}", change.figure, 100.0 * change.part()))
             .collect();
         assert_eq!(told, ["exits +100", "ratio to native -50", "instructions +10"]);
+        assert!(found[0].what.starts_with("disks, PV, waiting: sequential read"));
         assert!(table(&found).contains("-50.0 %"));
     }
 }

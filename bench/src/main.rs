@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use bench::ladder::{self, Effort, expected, plot, tables};
+use bench::ladder::{self, Effort, expected, plot, streams, tables, ways};
 use bench::machine::{self, Bench};
 use bench::render::{self, Look};
 use bench::report::Report;
@@ -15,7 +15,7 @@ use xtask::failure::{Context, Failure, Result, mistake};
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 enum Command {
-    /// Measure what operations cost a guest, and the ladder of disks
+    /// Measure what operations cost a guest, and the ladders of disks, consoles and networks
     Bench(BenchOptions),
     /// Show where the instructions of one operation go, by function of the VMM
     Profile {
@@ -38,6 +38,10 @@ enum Suite {
     Cpu,
     /// The ladder of disks
     Disks,
+    /// The ladder of consoles
+    Console,
+    /// The ladder of networks
+    Network,
     /// The xv6-riscv that XV6 and XV6_PATCHED name
     Xv6,
 }
@@ -79,8 +83,14 @@ fn measure(options: BenchOptions) -> Result<()> {
     let wants = |suite| options.suite.is_none_or(|only| only == suite);
     let effort = if options.quick { Effort::QUICK } else { Effort::FULL };
     let cpu = if wants(Suite::Cpu) { cpu::measure(options.explain)? } else { Vec::new() };
-    let rungs = if wants(Suite::Disks) { ladder::measure(effort)? } else { Vec::new() };
-    let report = Report::new(cpu, rungs)?;
+    let climb = |suite, ladder| match wants(suite) {
+        true => ladder::measure(ladder, effort),
+        false => Ok(Vec::new()),
+    };
+    let disks = climb(Suite::Disks, &ways::DISKS)?;
+    let console = climb(Suite::Console, &ways::CONSOLE)?;
+    let network = climb(Suite::Network, &ways::NETWORK)?;
+    let report = Report::new(cpu, [disks, console, network])?;
     let dir = options.out.map_or_else(machine::scratch, Ok)?;
     fs::create_dir_all(&dir).context(format!("create {}", dir.display()))?;
     if wants(Suite::Xv6) {
@@ -129,6 +139,12 @@ fn show(report: &Report) {
         println!("Sequential reads of 4 KiB\n{}", tables::summary(&report.ladder, Look::Terminal));
         let expected = expected::all(&report.ladder);
         println!("{}", tables::expectations(&expected, Look::Terminal));
+    }
+    if !report.console.is_empty() {
+        println!("Shown by consoles\n{}", streams::console(&report.console, Look::Terminal));
+    }
+    if !report.network.is_empty() {
+        println!("Networks\n{}", streams::network(&report.network, Look::Terminal));
     }
 }
 

@@ -6,7 +6,7 @@ use tabled::builder::Builder;
 use tabled::settings::object::Columns;
 use tabled::settings::{Alignment, Modify, Style};
 
-use crate::ladder::tables;
+use crate::ladder::{streams, tables};
 use crate::profile::Share;
 use crate::report::{Report, Row};
 
@@ -104,7 +104,7 @@ pub fn markdown(report: &Report) -> String {
     if !report.ladder.is_empty() {
         text += &tables::markdown(&report.ladder);
     }
-    text
+    text + &streams::markdown(&report.console, &report.network)
 }
 
 fn operations_chapter(rows: &[Row]) -> String {

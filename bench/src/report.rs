@@ -30,6 +30,12 @@ pub struct Report {
     /// The suite of disks.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ladder: Vec<Rung>,
+    /// The suite of consoles.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub console: Vec<Rung>,
+    /// The suite of networks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub network: Vec<Rung>,
 }
 
 /// What was measured, and where.
@@ -96,8 +102,16 @@ impl Report {
     ///
     /// # Errors
     /// If QEMU can't be asked for its version.
-    pub fn new(cpu: Vec<Row>, ladder: Vec<Rung>) -> Result<Self> {
-        Ok(Self { schema: SCHEMA, origin: Origin::find()?, cpu, ladder })
+    pub fn new(cpu: Vec<Row>, [ladder, console, network]: [Vec<Rung>; 3]) -> Result<Self> {
+        let origin = Origin::find()?;
+        Ok(Self { schema: SCHEMA, origin, cpu, ladder, console, network })
+    }
+
+    /// The rungs of all suites, each with the name of its suite.
+    pub fn rungs(&self) -> impl Iterator<Item = (&'static str, &Rung)> {
+        let suites =
+            [("disks", &self.ladder), ("console", &self.console), ("network", &self.network)];
+        suites.into_iter().flat_map(|(suite, rungs)| rungs.iter().map(move |rung| (suite, rung)))
     }
 
     /// Reads a report.
@@ -180,7 +194,8 @@ pub(crate) mod tests {
             processors: 2,
         };
         let cpu = vec![row("good", 149.5), row("bad", 150.5)];
-        Report { schema: SCHEMA, origin, cpu, ladder: ladder::tables::tests::example() }
+        let (ladder, console) = (ladder::tables::tests::example(), Vec::new());
+        Report { schema: SCHEMA, origin, cpu, ladder, network: console.clone(), console }
     }
 
     #[test]

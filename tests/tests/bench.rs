@@ -1,6 +1,9 @@
 //! What `make bench` measures repeats to the digit, and the profile of an
-//! operation accounts for each of its instructions.
+//! operation accounts for each of its instructions. What the ladders are there
+//! to show shows in counts.
 
+use bench::ladder::run::{Ladder, Measured};
+use bench::ladder::ways::{CONSOLE, DISKS, Suite};
 use bench::machine::Bench;
 use bench::operation::OPERATIONS;
 use bench::profile;
@@ -29,5 +32,43 @@ fn a_profile_accounts_for_each_instruction() {
         let profiled: f64 = shares.iter().map(|share| share.instructions).sum();
         let difference = profiled - traps - measured[operation];
         assert!(difference.abs() < 0.05, "{operation}: {profiled} and {measured:?}");
+    }
+}
+
+/// What one rung counts, each combination once.
+fn count(ladder: &Ladder, suite: &Suite, name: &str) -> Vec<Measured> {
+    let way = suite.ways.iter().find(|way| way.name == name).expect("a rung of that name");
+    ladder.count(suite, way).unwrap_or_else(|failure| panic!("{failure}"))
+}
+
+/// Exits and instructions of one read of 4 KiB.
+fn read(ladder: &Ladder, name: &str, depth: u32) -> (f64, f64) {
+    let all = count(ladder, &DISKS, name);
+    let is_it = |measured: &&Measured| {
+        let key = &measured.key;
+        (key.op.as_str(), key.bytes, key.depth) == ("read", 4096, depth)
+    };
+    let measured = all.iter().find(is_it).expect("the combination");
+    (measured.exits_per_op(), measured.instructions / measured.ops)
+}
+
+#[test]
+fn paravirtual_reads_need_few_exits_and_instructions() {
+    let ladder = Ladder::prepare().unwrap_or_else(|failure| panic!("{failure}"));
+    let (ata, burst) = (read(&ladder, "ATA PIO", 1), read(&ladder, "ATA PIO, burst", 1));
+    let (waiting, deep) = (read(&ladder, "PV, waiting", 1), read(&ladder, "PV, queued", 32));
+    assert!(ata.0 / waiting.0 >= 200.0 && ata.1 / waiting.1 >= 20.0, "{ata:?} {waiting:?}");
+    assert!(burst.0 < ata.0 / 50.0 && burst.1 < ata.1, "{burst:?} {ata:?}");
+    assert!(deep.0 <= 0.2 && deep.1 < waiting.1, "{deep:?} {waiting:?}");
+}
+
+#[test]
+fn a_byte_costs_two_exits_by_the_uart_and_a_text_one_by_hypercalls() {
+    let ladder = Ladder::prepare().unwrap_or_else(|failure| panic!("{failure}"));
+    for measured in count(&ladder, &CONSOLE, "UART") {
+        assert_eq!(measured.exits_per_op(), 2.0 * f64::from(measured.key.bytes));
+    }
+    for measured in count(&ladder, &CONSOLE, "PV") {
+        assert_eq!(measured.exits_per_op(), 1.0, "{measured:?}");
     }
 }

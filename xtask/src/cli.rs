@@ -37,7 +37,7 @@ enum Commands {
     Test,
     /// Check formatting, lints and the rules of the house
     Lint,
-    /// Measure what operations cost a guest, and the ladder of disks (see docs/benchmarks.md)
+    /// Measure what operations cost a guest, and the ladders of devices (see docs/benchmarks.md)
     #[command(disable_help_flag = true)]
     Bench(Forwarded),
     /// Show where the instructions of one operation go, by function of the VMM

@@ -4,8 +4,8 @@
 use serde::{Deserialize, Serialize};
 use xtask::failure::Result;
 
-use super::Way;
 use super::run::Ladder;
+use super::ways::{Suite, Way};
 use crate::profile::{self, Share};
 
 /// Instructions of one category.
@@ -39,9 +39,9 @@ fn rounds(way: &Way) -> u32 {
 ///
 /// # Errors
 /// If the run fails.
-pub(super) fn of(ladder: &Ladder, way: &Way) -> Result<Vec<Part>> {
+pub(super) fn of(ladder: &Ladder, suite: &Suite, way: &Way) -> Result<Vec<Part>> {
     let rounds = rounds(way);
-    let run = ladder.to_profile(way, rounds);
+    let run = ladder.to_profile(suite, way, rounds);
     Ok(sum(&profile::of_run(run, ladder.kernel(), rounds)?))
 }
 

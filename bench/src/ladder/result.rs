@@ -3,11 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::breakdown::Part;
-use super::run::{Key, Measured};
+use super::run::{Key, Measured, NO_EXIT};
 use crate::machine::Figures;
 
-/// What is counted, but is no exit of its own.
-const NO_EXIT: &str = "interrupts injected";
 /// Ticks in a second, and in a microsecond.
 const PER_SECOND: f64 = 1e7;
 const PER_MICROSECOND: f64 = 10.0;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use xtask::failure::{Context, Result, broken};
 use xtask::{setup, workspace};
 
-use super::Way;
+use super::ways::{Suite, Way};
 use crate::machine::{self, Figures};
 
 /// Seconds after which a run hangs for sure.
@@ -17,8 +17,6 @@ const PATIENCE: &str = "900";
 /// instruction that the VMM needs to copy it.
 const DISK: usize = 16 << 20;
 const SMALL_DISK: usize = 256 << 10;
-/// Bytes that each combination moves where instructions are counted.
-const COUNTED: u32 = 128 << 10;
 
 /// Everything built that a measurement needs.
 pub struct Ladder {
@@ -31,7 +29,7 @@ pub struct Ladder {
 /// A combination that was measured.
 #[derive(Serialize, Deserialize, Clone, PartialEq, Eq, Debug)]
 pub struct Key {
-    /// `read` or `write`
+    /// `read`, `write`; `show`; `echo`, `send`
     pub op: String,
     /// `sequential` or `random`
     pub pattern: String,
@@ -40,6 +38,9 @@ pub struct Key {
     /// Requests in flight.
     pub depth: u32,
 }
+
+/// What is counted, but is no exit of its own.
+pub(super) const NO_EXIT: &str = "interrupts injected";
 
 /// What the kernel printed of a combination.
 #[derive(Clone, PartialEq, Debug)]
@@ -58,6 +59,14 @@ pub struct Measured {
     pub p99: f64,
     /// Counters of the VMM, by cause.
     pub exits: Figures,
+}
+
+impl Measured {
+    /// Exits per operation.
+    pub fn exits_per_op(&self) -> f64 {
+        let exits = self.exits.iter().filter(|(cause, _)| *cause != NO_EXIT);
+        exits.map(|(_, count)| count).sum::<f64>() / self.ops
+    }
 }
 
 impl Ladder {
@@ -89,20 +98,20 @@ impl Ladder {
     }
 
     /// `cargo xtask run` for a rung, to be profiled.
-    pub(super) fn to_profile(&self, way: &Way, rounds: u32) -> Command {
-        let append = format!("sizes=4096 rounds={rounds}");
-        let mut command = self.command(way, &self.small_image, &append);
+    pub(super) fn to_profile(&self, suite: &Suite, way: &Way, rounds: u32) -> Command {
+        let append = format!("sizes=4096 depths=1 rounds={rounds}");
+        let mut command = self.command(suite, way, &self.small_image, &append);
         command.arg("--icount");
         command
     }
 
     /// `cargo xtask run` for a rung, with `append` added to its command line.
-    fn command(&self, way: &Way, image: &Path, append: &str) -> Command {
+    fn command(&self, suite: &Suite, way: &Way, image: &Path, append: &str) -> Command {
         let mut command = Command::new(&self.xtask);
         command.args(["run", "--boot", "s", "--timeout", PATIENCE, "--kernel"]).arg(&self.kernel);
-        command.args(["--disk", &format!("{},{}", image.display(), way.disk)]);
-        command.args(["--append", &format!("driver={} {append}", way.driver)]);
-        command.stdin(Stdio::null());
+        command.args(way.device.options(image));
+        let append = format!("suite={} driver={} {append}", suite.name, way.driver);
+        command.args(["--append", &append]).stdin(Stdio::null());
         if way.native {
             command.arg("--native");
         }
@@ -113,17 +122,18 @@ impl Ladder {
     ///
     /// # Errors
     /// If the run fails.
-    pub(super) fn time(&self, way: &Way, ms: u32) -> Result<Vec<Measured>> {
-        understand(&machine::output(self.command(way, &self.image, &format!("ms={ms}")))?)
+    pub(super) fn time(&self, suite: &Suite, way: &Way, ms: u32) -> Result<Vec<Measured>> {
+        let append = format!("ms={ms} {}", suite.cells);
+        understand(&machine::output(self.command(suite, way, &self.image, &append))?)
     }
 
-    /// Sequential combinations, with instructions counted.
+    /// Sequential combinations, with instructions counted: the same each time.
     ///
     /// # Errors
     /// If the run fails.
-    pub(super) fn count(&self, way: &Way) -> Result<Vec<Measured>> {
-        let append = format!("ms=1000000 bytes={COUNTED} patterns=sequential");
-        let mut command = self.command(way, &self.image, &append);
+    pub fn count(&self, suite: &Suite, way: &Way) -> Result<Vec<Measured>> {
+        let append = format!("ms=1000000 {}", suite.counted);
+        let mut command = self.command(suite, way, &self.image, &append);
         command.arg("--icount");
         understand(&machine::output(command)?)
     }

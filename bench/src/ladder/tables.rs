@@ -57,7 +57,7 @@ fn record(rung: &Rung, cell: &Cell) -> [String; 10] {
 }
 
 /// Two decimals where they matter.
-fn digits(value: f64) -> String {
+pub(super) fn digits(value: f64) -> String {
     if value < 10.0 && value != 0.0 { format!("{value:.2}") } else { number(value) }
 }
 
@@ -100,17 +100,22 @@ fn causes(rungs: &[Rung], look: Look) -> String {
     for rung in rungs {
         for depth in [1, 32] {
             let Some(cell) = cell(rung, "read", "sequential", 4096, depth) else { continue };
-            let mut causes: Vec<(&String, &f64)> = cell.causes.iter().collect();
-            causes.sort_by(|a, b| b.1.total_cmp(a.1));
-            let told = causes.iter().filter(|(_, n)| **n >= 0.005);
-            let told = told.map(|(cause, n)| format!("{cause} {}", digits(**n)));
-            let told = told.collect::<Vec<_>>().join(", ");
+            let told = causes_of(cell);
             if !told.is_empty() {
                 table.push_record([rung.name.clone(), depth.to_string(), told]);
             }
         }
     }
     finish(table, look, 1)
+}
+
+/// The causes that matter, the most frequent first.
+pub(super) fn causes_of(cell: &Cell) -> String {
+    let mut causes: Vec<(&String, &f64)> = cell.causes.iter().collect();
+    causes.sort_by(|a, b| b.1.total_cmp(a.1));
+    let told = causes.iter().filter(|(_, n)| **n >= 0.005);
+    let told = told.map(|(cause, n)| format!("{cause} {}", digits(**n)));
+    told.collect::<Vec<_>>().join(", ")
 }
 
 /// The chapter of `report.md`.
