@@ -2,7 +2,7 @@
 # what it can; the work is done by the host tool in xtask/.
 
 .DEFAULT_GOAL := help
-.PHONY: help qemu qemu-linux qemu-rcore qemu-xv6 xv6-apply xv6-revert c-abi test lint bench bench-compare setup rust
+.PHONY: help qemu qemu-pair qemu-linux qemu-rcore qemu-xv6 xv6-apply xv6-revert c-abi test lint bench bench-compare setup rust
 
 RUST := 1.95
 
@@ -16,6 +16,9 @@ help: ## list what there is
 
 qemu: rust ## run the demo: our own guest kernel, with a shell; ARGS="..." adds options, such as --trace -
 	@cargo xtask qemu $(ARGS)
+
+qemu-pair: rust ## run two demos that talk to each other over the VMM's switch
+	@cargo xtask pair $(ARGS)
 
 qemu-rcore: rust ## run a kernel of the rCore tutorial, as it is
 	@cargo xtask rcore $(ARGS)

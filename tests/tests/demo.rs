@@ -1,16 +1,22 @@
 //! The demo guest, through its shell: as a guest on paravirtual devices, and
 //! the same image on bare QEMU.
 
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
+use std::time::Duration;
 
+use demo::text::Fletcher;
 use regex::Regex;
-use tests::{Scratch, Vm};
+use tests::{Builder, Scratch, Vm};
 use xtask::mode::{self, Mode};
 use xtask::{fat, workspace};
 
 const PROMPT: &str = r"demo> $";
 const FILES: [(&str, &str); 1] = [("HELLO.TXT", "Hello from the host.\n")];
+/// The machine may be busy.
+const PATIENCE: Duration = Duration::from_secs(300);
 /// FAT16 wants a disk of some size.
 const SIZE: u64 = 32 << 20;
 
@@ -85,6 +91,86 @@ fn it_knows_where_it_runs() {
         assert!(vm.console_text().contains("demo kernel: virtual, a guest of Trapeze"));
         power_off(vm);
     }
+}
+
+/// Fletcher's sum of the pattern that the demo's web server sends.
+fn sum_of_pattern(len: u64) -> String {
+    let mut sum = Fletcher::default();
+    (0..len).for_each(|at| sum.add(&[pattern(at)]));
+    format!("{:08x}", sum.value())
+}
+
+fn pattern(at: u64) -> u8 {
+    (at ^ at >> 8 ^ at >> 16).to_le_bytes()[0]
+}
+
+/// A page of the guest's web server, by a port of the host.
+fn get(port: u16, path: &str) -> Vec<u8> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("QEMU listens");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    write!(stream, "GET {path} HTTP/1.0\r\n\r\n").expect("a request is sent");
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).expect("an answer");
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n").expect("headers");
+    answer.split_off(end + 4)
+}
+
+/// The host's way to the guest's web server, and the guest's to the host.
+fn serves(mode: Mode, facts: &[&str]) {
+    let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).unwrap().port();
+    let net = format!("user,model=pv,hostfwd=tcp:{port}:80");
+    let mut vm = Vm::builder(&*KERNEL).mode(mode).option("--net", &net).start();
+    vm.expect(PROMPT);
+    let reached = say(&mut vm, "ping 10.0.2.2");
+    assert!(reached.contains("10.0.2.2 is there: 2,"), "{reached}");
+    let page = String::from_utf8(get(port, "/")).unwrap();
+    assert!(facts.iter().all(|fact| page.contains(fact)), "{page}");
+    let bytes = get(port, "/bytes/3000000");
+    assert!(bytes.len() == 3_000_000 && (0..).zip(&bytes).all(|(at, byte)| *byte == pattern(at)));
+    power_off(vm);
+}
+
+#[test]
+fn the_host_reads_its_web_page() {
+    if mode::current() == Mode::Native {
+        return tests::skip("the_host_reads_its_web_page", "bare QEMU has no paravirtual network");
+    }
+    serves(Mode::Guest, &["virtual, a guest of Trapeze", "paravirtual", "10.0.2.15", "PV notify"]);
+}
+
+#[test]
+fn the_bare_machine_has_the_page_too() {
+    serves(Mode::Native, &["native, on the bare machine", "virtio-mmio", "10.0.2.15"]);
+}
+
+/// 100 MB from one guest to the other.
+#[test]
+fn two_of_it_exchange_bytes() {
+    if mode::current() == Mode::Native {
+        return tests::skip("two_of_it_exchange_bytes", "bare QEMU has one guest");
+    }
+    let guest = |name, address| {
+        let kernel = &*KERNEL;
+        format!(
+            "[[guest]]\nname = {name:?}\nkernel = {kernel:?}\nappend = \"ip={address}/24\"\n\
+             net = \"switch,model=pv\"\n"
+        )
+    };
+    let config = guest("alice", "10.0.3.1") + &guest("bob", "10.0.3.2");
+    let mut vm = Builder::config(|_| config).start();
+    for name in ["alice", "bob"] {
+        let there = vm.hear(name, "demo> ", 1, PATIENCE);
+        there.unwrap_or_else(|problem| panic!("{problem}\n{}", vm.console_text()));
+    }
+    vm.type_text("ping 10.0.3.2\r");
+    let there = vm.hear("alice", "10.0.3.2 is there: 2,", 1, PATIENCE);
+    there.unwrap_or_else(|problem| panic!("{problem}\n{}", vm.console_text()));
+    vm.type_text("fetch 10.0.3.2/bytes/100000000\r");
+    let done = format!("100000000 bytes in .*check sum {}", sum_of_pattern(100_000_000));
+    let done = vm.hear("alice", &format!("(?s){done}"), 1, PATIENCE);
+    done.unwrap_or_else(|problem| panic!("{problem}\n{}", vm.console_text()));
+    vm.interrupt();
+    vm.wait();
 }
 
 /// Exits per read, as the VMM counts them for the guest: one to kick, one to

@@ -22,6 +22,8 @@ enum Commands {
     Run(Box<RunCommand>),
     /// Run the demo: our own small kernel, with a shell and files on a disk
     Qemu(Box<RunOptions>),
+    /// Run two demos that talk to each other over the switch
+    Pair(Box<RunOptions>),
     /// Run a third-party Rust kernel with a shell and a file system
     Rcore(Box<RunOptions>),
     /// Run Debian's Linux kernel to a shell; the options are those of run
@@ -71,6 +73,7 @@ pub fn main() -> Result<u8> {
     match cli.command {
         Commands::Run(command) => crate::run::main(*command),
         Commands::Qemu(options) => demo::main(*options),
+        Commands::Pair(options) => demo::pair(*options),
         Commands::Rcore(options) => demo::rcore(*options),
         Commands::Linux(command) => linux::main(*command),
         Commands::Xv6(command) => xv6::main(command),

@@ -1,17 +1,22 @@
-//! `make qemu`: our own guest kernel with its disk; `make qemu-rcore`: a
-//! third-party one. Nothing needs to be prepared for either.
+//! `make qemu`: our own guest kernel with its disk; `make qemu-pair`: two of
+//! it that talk to each other; `make qemu-rcore`: a third-party kernel.
+//! Nothing needs to be prepared for any of them.
 
+use std::net::TcpListener;
 use std::path::PathBuf;
 
 use crate::failure::{Context, Result};
 use crate::guests::{self, Recipe};
 use crate::mode::{self, Mode};
+use crate::run::net::NetOption;
 use crate::run::options::{GuestOptions, RunOptions};
 use crate::run::values::{DiskOption, Model};
 use crate::{fat, run, setup, workspace};
 
 /// Size of the demo's disk.
 const DISK: u64 = 64 << 20;
+/// The host's port that leads to the demo's web server.
+const WEB: u16 = 8080;
 /// What is on the disk in the beginning.
 const FILES: [(&str, &str); 2] = [
     (
@@ -32,9 +37,51 @@ pub fn main(options: RunOptions) -> Result<u8> {
         name: Some("demo".to_owned()),
         kernel: Some(workspace::build_demo()?),
         disk: vec![DiskOption { model: Model::Pv, ..DiskOption::new(disk()?) }],
+        net: Some(network(options.dry_run)),
         ..GuestOptions::default()
     };
-    start(options, guest, "At the prompt \"demo> \" try: help, info, ls, bench disk, exits")
+    start(options, vec![guest], "At the prompt \"demo> \" try: help, info, ls, bench disk, exits")
+}
+
+/// QEMU's user network, with a port of the host that leads to the demo's web
+/// server, if that port is free.
+fn network(quiet: bool) -> NetOption {
+    let user = NetOption::user().paravirtual();
+    match TcpListener::bind(("127.0.0.1", WEB)) {
+        Ok(_) => {
+            if !quiet {
+                eprintln!("While it runs, its web page is at http://127.0.0.1:{WEB}/");
+            }
+            user.forward(WEB, 80)
+        }
+        Err(_) => {
+            eprintln!("Port {WEB} is in use, so the demo's web page can't be seen from here.");
+            user
+        }
+    }
+}
+
+/// Two demos that talk to each other; returns the exit status.
+///
+/// # Errors
+/// If a step fails: with what to do.
+pub fn pair(options: RunOptions) -> Result<u8> {
+    setup::main()?;
+    let kernel = workspace::build_demo()?;
+    let guest = |name: &str, address: &str| GuestOptions {
+        name: Some(name.to_owned()),
+        kernel: Some(kernel.clone()),
+        append: Some(format!("ip={address}/24")),
+        net: Some(NetOption::switch().paravirtual()),
+        ..GuestOptions::default()
+    };
+    let guests = vec![guest("alice", "10.0.3.1"), guest("bob", "10.0.3.2")];
+    start(
+        options,
+        guests,
+        "alice has 10.0.3.1, bob 10.0.3.2: try ping 10.0.3.2, fetch 10.0.3.2/, \
+         fetch 10.0.3.2/bytes/100000000\nCtrl-] n types to the other one.",
+    )
 }
 
 /// The demo's disk, which is made once and then kept.
@@ -62,12 +109,12 @@ pub fn rcore(options: RunOptions) -> Result<u8> {
         disk: vec![disk],
         ..GuestOptions::default()
     };
-    start(options, described, guest.hint)
+    start(options, vec![described], guest.hint)
 }
 
-fn start(mut options: RunOptions, guest: GuestOptions, hint: &str) -> Result<u8> {
+fn start(mut options: RunOptions, guests: Vec<GuestOptions>, hint: &str) -> Result<u8> {
     options.native |= mode::current() == Mode::Native;
-    options.guest = vec![guest];
+    options.guest = guests;
     if !options.dry_run {
         eprintln!("{hint}");
         eprintln!("Ctrl-A x ends the machine.");

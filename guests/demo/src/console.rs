@@ -1,11 +1,14 @@
 //! The console: what is printed, and the keys that were typed.
 
+mod pv;
 mod uart;
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
+use alloc::string::String;
 use core::fmt::{self, Write};
 
+use guest_drivers::DeviceType;
 use spin::mutex::SpinMutex;
 
 use crate::kernel::Vmm;
@@ -32,8 +35,13 @@ struct Console {
 static CONSOLE: SpinMutex<Console> = SpinMutex::new(Console { port: None, ahead: VecDeque::new() });
 
 /// Takes the console into service; says how it is reached.
-pub(crate) fn init(machine: &Machine, _vmm: Option<Vmm>) -> &'static str {
+pub(crate) fn init(machine: &Machine, vmm: Option<Vmm>) -> &'static str {
     let mut console = CONSOLE.lock();
+    let device = vmm.and_then(|vmm| vmm.find(DeviceType::Console));
+    if let Some(port) = device.and_then(pv::Port::new) {
+        console.port = Some(Box::new(port));
+        return "paravirtual";
+    }
     match machine.uart.and_then(uart::Port::new) {
         Some(port) => {
             console.port = Some(Box::new(port));
@@ -70,14 +78,16 @@ impl Write for Screen {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let mut console = CONSOLE.lock();
         let Some(port) = &mut console.port else { return Ok(()) };
-        for (number, line) in text.split('\n').enumerate() {
-            if number > 0 {
-                port.write(b"\r\n");
-            }
-            port.write(line.as_bytes());
-        }
+        // In one piece: each costs an exit.
+        let text: String = text.split_inclusive('\n').flat_map(lines_end).collect();
+        port.write(text.as_bytes());
         Ok(())
     }
+}
+
+/// A line with the end that a terminal wants.
+fn lines_end(line: &str) -> [&str; 2] {
+    line.strip_suffix('\n').map_or([line, ""], |line| [line, "\r\n"])
 }
 
 /// The last words, whoever holds the console.
@@ -94,8 +104,9 @@ pub(crate) fn emergency(message: fmt::Arguments<'_>) {
 macro_rules! print {
     ($($arguments:tt)*) => {{
         use core::fmt::Write as _;
+        let text = alloc::format!($($arguments)*);
         // The screen takes everything.
-        let _ = core::write!($crate::console::Screen, $($arguments)*);
+        let _ = $crate::console::Screen.write_str(&text);
     }};
 }
 

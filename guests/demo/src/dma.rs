@@ -3,6 +3,7 @@
 use alloc::alloc::{Layout, alloc_zeroed, dealloc};
 use core::ptr::{NonNull, with_exposed_provenance_mut};
 
+use virtio_drivers::transport::DeviceType;
 use virtio_drivers::transport::mmio::{MmioTransport, VirtIOHeader};
 use virtio_drivers::{BufferDirection, Hal, PAGE_SIZE, PhysAddr};
 
@@ -50,10 +51,18 @@ fn layout(pages: usize) -> Option<Layout> {
     Layout::from_size_align(pages.checked_mul(PAGE_SIZE)?, PAGE_SIZE).ok()
 }
 
-/// The virtio-mmio device in `slot`, if there is one.
-pub(crate) fn transport(slot: &Found) -> Option<MmioTransport<'static>> {
-    let header = slot.registers().pointer::<VirtIOHeader>()?;
-    // SAFETY: the device tree says that there is a slot. The caller makes one
-    // driver of it at most, or gives it up again.
+/// Offset of the register that says what a device is.
+const DEVICE_ID: usize = 8;
+
+/// The virtio-mmio device in `slot`, if it is of this kind. Others are left
+/// alone: a transport that is given up resets its device.
+pub(crate) fn transport(slot: &Found, kind: DeviceType) -> Option<MmioTransport<'static>> {
+    let registers = slot.registers();
+    if registers.read(DEVICE_ID) != kind as u32 {
+        return None;
+    }
+    let header = registers.pointer::<VirtIOHeader>()?;
+    // SAFETY: the device tree says that there is a slot, and the caller makes
+    // one driver of it.
     unsafe { MmioTransport::new(header, slot.len) }.ok()
 }

@@ -1,7 +1,7 @@
 //! What there is, and the loop that serves it.
 
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use guest_drivers::{Ecall, Linear, detect};
@@ -9,6 +9,7 @@ use guest_drivers::{Ecall, Linear, detect};
 use crate::boot::started_in_m;
 use crate::counters::{Counters, Reading};
 use crate::files::Files;
+use crate::net::Network;
 use crate::shell::Shell;
 use crate::text::Bytes;
 use crate::tree::{self, Machine};
@@ -29,10 +30,13 @@ pub(crate) struct Kernel {
     pub(crate) shown: Reading,
     /// Bytes that the heap has.
     pub(crate) heap: usize,
-    /// Devices, and how they are reached.
-    pub(crate) devices: Vec<(&'static str, String)>,
+    /// Devices, and how they are reached; but the network, whose address may
+    /// change.
+    devices: Vec<(&'static str, String)>,
     /// The files, if there is a disk.
     pub(crate) files: Option<Files>,
+    /// The network, if there is one.
+    pub(crate) network: Option<Network>,
 }
 
 /// The kernel, from its first instruction in Rust on.
@@ -52,6 +56,7 @@ pub(crate) fn main(hart: u64, tree: *const u8) -> ! {
         while let Some(key) = console::key() {
             shell.key(key, &mut kernel);
         }
+        kernel.serve();
         events::wait();
     }
 }
@@ -72,10 +77,11 @@ impl Kernel {
             devices.push(("disk", format!("{how}, {}", Bytes(512 * disk.sectors()))));
             disk
         });
+        let network = Network::find(vmm, &machine);
         let counters = ecall.and_then(Counters::new);
         let files = disk.map(Files::new);
         let shown = Reading::default();
-        let kernel = Self { hart, machine, counters, shown, heap, devices, files };
+        let kernel = Self { hart, machine, counters, shown, heap, devices, files, network };
         kernel.greet();
         kernel
     }
@@ -83,10 +89,45 @@ impl Kernel {
     fn greet(&self) {
         println!();
         println!("Trapeze demo kernel: {}", self.nature());
-        for (device, how) in &self.devices {
+        for (device, how) in self.devices() {
             println!("  {device:8} {how}");
         }
         println!("Type \"help\" for the commands.");
+    }
+
+    /// The devices, and how they are reached.
+    pub(crate) fn devices(&self) -> impl Iterator<Item = (&'static str, String)> {
+        let network = self.network.as_ref().map(|network| ("network", network.describe()));
+        self.devices.iter().cloned().chain(network)
+    }
+
+    /// Lets the network go on.
+    fn serve(&mut self) {
+        if let Some(mut network) = self.network.take() {
+            let described = network.describe();
+            network.poll(&|| self.page(&described));
+            self.network = Some(network);
+        }
+    }
+
+    /// What the web server shows.
+    fn page(&self, network: &str) -> String {
+        let mut rows = String::new();
+        let mut row = |name: &str, value: &str| {
+            rows += &format!("<tr><td>{name}<td>{value}\n");
+        };
+        row("kernel", &self.nature());
+        self.devices.iter().for_each(|(device, how)| row(device, how));
+        row("network", network);
+        if let Some(counters) = self.counters {
+            let counted = counters.read().since(&Reading::default());
+            counted.iter().for_each(|(cause, count)| row(cause, &count.to_string()));
+        }
+        format!(
+            "<!DOCTYPE html>\n<title>Trapeze demo</title>\n<h1>Trapeze demo kernel</h1>\n\
+             <p>A guest says what it is, and how often it went to its VMM, by cause.\n\
+             <table>\n{rows}</table>\n"
+        )
     }
 
     /// Where this kernel runs.

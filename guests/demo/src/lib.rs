@@ -13,6 +13,7 @@
 //!   ├ console   output, and keys
 //!   ├ disk      one trait; by hypercalls and rings, or by virtio-mmio
 //!   ├ files     FAT on the disk
+//!   ├ net       TCP/IP: a web server, ping, fetch
 //!   └ counters  what the VMM has counted for us: exits, by cause
 //!  shell      commands
 //!  hart, heap, power, dma   the rest of the machine
@@ -51,6 +52,8 @@ mod heap;
 mod kernel;
 #[cfg(target_os = "none")]
 mod mmio;
+#[cfg(target_os = "none")]
+mod net;
 #[cfg(target_os = "none")]
 mod plic;
 #[cfg(target_os = "none")]

@@ -47,6 +47,30 @@ pub fn per_second(count: u64, ticks: u64, frequency: u64) -> u64 {
     u64::try_from(value).unwrap_or(u64::MAX)
 }
 
+/// Fletcher's check sum with 32 bits (RFC 1146, by words of a byte and
+/// modulo 65535), by which one sees whether bytes came as they were sent.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Fletcher {
+    first: u32,
+    second: u32,
+}
+
+impl Fletcher {
+    /// Takes more bytes into the sum.
+    pub fn add(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.first = (self.first + u32::from(*byte)) % 65_535;
+            self.second = (self.second + self.first) % 65_535;
+        }
+    }
+
+    /// The sum of the bytes so far.
+    #[must_use]
+    pub fn value(self) -> u32 {
+        self.second << 16 | self.first
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -62,6 +86,18 @@ mod tests {
         let shown = [(2, 1), (1, 3), (2, 3), (0, 0), (u64::MAX, 1)];
         let shown = shown.map(|(count, of)| Ratio { count, of }.to_string());
         assert_eq!(shown, ["2.000", "0.333", "0.667", "0.000", "18446744073709551615.000"]);
+    }
+
+    #[test]
+    fn sums_know_order_and_pieces() {
+        let sum = |pieces: &[&[u8]]| {
+            let mut sum = Fletcher::default();
+            pieces.iter().for_each(|piece| sum.add(piece));
+            sum.value()
+        };
+        assert_eq!(sum(&[b"ab", b"cd"]), sum(&[b"abcd"]));
+        assert_ne!(sum(&[b"abcd"]), sum(&[b"abdc"]));
+        assert_eq!(sum(&[b"abc"]), 0x024a_0126);
     }
 
     #[test]

@@ -97,6 +97,11 @@ impl Machine {
             virtio: all("virtio,mmio").filter_map(found).collect(),
         })
     }
+
+    /// The value of `key=value`, one of the words of the command line.
+    pub(crate) fn argument(&self, key: &str) -> Option<&str> {
+        self.bootargs.split(' ').find_map(|word| word.strip_prefix(key)?.strip_prefix('='))
+    }
 }
 
 fn found(node: FdtNode<'_>) -> Option<Found> {

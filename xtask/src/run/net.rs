@@ -69,6 +69,22 @@ impl NetOption {
         Self { reach, pv: false, version, mac: None, forwards: Vec::new() }
     }
 
+    /// `--net switch`
+    pub fn switch() -> Self {
+        Self { reach: Reach::Switch, ..Self::user() }
+    }
+
+    /// The same, with `model=pv`.
+    pub fn paravirtual(self) -> Self {
+        Self { pv: true, ..self }
+    }
+
+    /// The same, with a TCP port of the host that leads to one of the guest.
+    pub fn forward(mut self, host: u16, guest: u16) -> Self {
+        self.forwards.push(Forward { protocol: "tcp", host, guest });
+        self
+    }
+
     fn set(&mut self, part: &str) -> Result<(), String> {
         match part.split_once('=').unwrap_or((part, "")) {
             ("model", "virtio-mmio") => self.pv = false,

@@ -5,8 +5,8 @@ use alloc::vec::Vec;
 
 use guest_drivers::Operation;
 use virtio_drivers::device::blk::{BlkReq, BlkResp, VirtIOBlk};
+use virtio_drivers::transport::DeviceType;
 use virtio_drivers::transport::mmio::MmioTransport;
-use virtio_drivers::transport::{DeviceType, Transport};
 
 use super::Done;
 use crate::tree::Found;
@@ -32,10 +32,7 @@ struct Flight {
 impl Disk {
     /// The disk in `slot`.
     pub(super) fn new(slot: &Found) -> Option<Self> {
-        let transport = dma::transport(slot)?;
-        if transport.device_type() != DeviceType::Block {
-            return None;
-        }
+        let transport = dma::transport(slot, DeviceType::Block)?;
         let block = VirtIOBlk::new(transport).ok()?;
         events::enable(slot.irq);
         Some(Self { block, flights: Vec::new(), ended: Vec::new() })

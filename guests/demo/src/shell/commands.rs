@@ -6,12 +6,16 @@ use alloc::string::{String, ToString};
 use super::{Command, Outcome, bench, words};
 use crate::files::Files;
 use crate::kernel::Kernel;
+use crate::net::Network;
 use crate::power::{self, Reason};
-use crate::text::{Bytes, microseconds};
+use crate::text::{Bytes, Fletcher, microseconds};
 use crate::{hart, heap, print, println};
 
+/// Bytes of a page that are shown.
+const SHOWN: usize = 4096;
+
 /// All commands, in the order of `help`.
-pub(super) const ALL: [Command; 12] = [
+pub(super) const ALL: [Command; 14] = [
     Command { name: "help", arguments: "", help: "this list", run: help },
     Command { name: "info", arguments: "", help: "what this machine is and has", run: info },
     Command {
@@ -29,6 +33,13 @@ pub(super) const ALL: [Command; 12] = [
         arguments: "disk",
         help: "reads per second, exits per read",
         run: bench::run,
+    },
+    Command { name: "ping", arguments: "HOST", help: "whether it is there", run: ping },
+    Command {
+        name: "fetch",
+        arguments: "HOST[:PORT]/PATH",
+        help: "show a page, by HTTP",
+        run: fetch,
     },
     Command { name: "time", arguments: "", help: "time since the machine began", run: time },
     Command { name: "panic", arguments: "", help: "let the kernel fail", run: panic },
@@ -51,7 +62,7 @@ fn info(kernel: &mut Kernel, _: &str) -> Outcome {
     println!("  {:8} {} of {}", "hart", kernel.hart, kernel.machine.harts);
     println!("  {:8} {} at {start:#x}", "memory", Bytes((end - start) as u64));
     println!("  {:8} {} used of {}", "heap", Bytes(used), Bytes(heap));
-    for (device, how) in &kernel.devices {
+    for (device, how) in kernel.devices() {
         println!("  {device:8} {how}");
     }
     println!("  {:8} {:?}", "bootargs", kernel.machine.bootargs);
@@ -106,6 +117,30 @@ fn write(kernel: &mut Kernel, arguments: &str) -> Outcome {
 fn remove(kernel: &mut Kernel, arguments: &str) -> Outcome {
     let [name] = words(arguments).ok_or("which file?")?;
     files(kernel)?.remove(name)
+}
+
+fn network(kernel: &mut Kernel) -> Result<&mut Network, String> {
+    kernel.network.as_mut().ok_or_else(|| "there is no network: try --net user".to_string())
+}
+
+fn ping(kernel: &mut Kernel, arguments: &str) -> Outcome {
+    let [host] = words(arguments).ok_or("whom?")?;
+    network(kernel)?.ping(host)
+}
+
+fn fetch(kernel: &mut Kernel, arguments: &str) -> Outcome {
+    let [what] = words(arguments).ok_or("what? such as 10.0.2.2:8000/page.html")?;
+    let (mut room, mut sum) = (SHOWN, Fletcher::default());
+    network(kernel)?.fetch(what, |bytes| {
+        sum.add(bytes);
+        // What is no text would do strange things to the terminal.
+        room = if bytes.contains(&0) { 0 } else { room };
+        let shown = room.min(bytes.len());
+        print!("{}", String::from_utf8_lossy(&bytes[..shown]));
+        room -= shown;
+    })?;
+    println!("check sum {:08x}", sum.value());
+    Ok(())
 }
 
 fn time(kernel: &mut Kernel, _: &str) -> Outcome {
