@@ -21,7 +21,7 @@ type Pv = guest_drivers::Net<Linear>;
 static STORAGE: Once<NetStorage<FRAMES>> = Once::new(NetStorage::new());
 
 pub(super) enum Card {
-    Pv(Pv),
+    Pv(Box<Pv>),
     Mmio(Box<mmio::Card>),
 }
 
@@ -31,7 +31,7 @@ impl Card {
         if let Some(device) = vmm.and_then(|vmm| vmm.find(DeviceType::Net)) {
             let mut card = Pv::new(device, STORAGE.take()?).ok()?;
             card.set_interrupts(Interrupts::After(1));
-            return Some(Self::Pv(card));
+            return Some(Self::Pv(Box::new(card)));
         }
         machine.virtio.iter().find_map(mmio::Card::new).map(|card| Self::Mmio(Box::new(card)))
     }
@@ -71,7 +71,7 @@ impl Device for Card {
     fn receive(&mut self, now: Instant) -> Option<(Received<'_>, Room<'_>)> {
         match self {
             Self::Pv(card) => {
-                let (frame, room) = Device::receive(card, now)?;
+                let (frame, room) = Device::receive(&mut **card, now)?;
                 Some((Received::Pv(frame), Room::Pv(room)))
             }
             Self::Mmio(card) => {
