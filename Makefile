@@ -2,7 +2,7 @@
 # what it can; the work is done by the host tool in xtask/.
 
 .DEFAULT_GOAL := help
-.PHONY: help qemu qemu-pair qemu-linux qemu-rcore qemu-xv6 xv6-apply xv6-revert c-abi test lint bench bench-compare setup rust
+.PHONY: help qemu qemu-pair qemu-linux qemu-passthrough qemu-rcore qemu-xv6 xv6-apply xv6-revert c-abi test lint bench bench-compare setup rust
 
 RUST := 1.95
 
@@ -44,6 +44,9 @@ NEEDS_XV6 = test -n "$(XV6)" || { echo "error: name your checkout of xv6-riscv: 
 
 c-abi: rust ## build guest-drivers as a static library for kernels in C, and say where it is
 	@cargo xtask c-abi
+
+qemu-passthrough: rust ## run Linux with a network card of its own: it fetches a page; ARGS="--pass net,dma=trusted" and the like
+	@cargo xtask passthrough $(ARGS)
 
 test: rust ## run all tests: on the host, the build for RISC-V, guests in QEMU
 	@cargo xtask test

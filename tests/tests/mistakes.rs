@@ -105,6 +105,26 @@ fn networks_that_can_not_be() {
 }
 
 #[test]
+fn devices_that_can_not_be_passed() {
+    let scratch = Scratch::new();
+    let kernel = scratch.write("kernel", &code::prints("x"));
+    let image = scratch.write("disk.img", &[0; 512]);
+    let (kernel, disk) = (kernel.to_str().unwrap(), format!("disk={}", image.display()));
+    for (options, part) in [
+        (&["--pass", "gpu"] as &[&str], "net, or disk=PATH"),
+        (&["--pass", "net,dma=no"], "dma is one of"),
+        (&["--pass", "disk=/nonexistent"], "no such file"),
+        (&["--pass", "net,dma=trusted"], "starts in vS wherever it is loaded"),
+        (&["--pass", &disk, "--pass", &disk], "is used twice"),
+        (&["--pass", &disk, "--disk", &disk[5..]], "is used twice"),
+        (&["--pass", "net,hostfwd=tcp:2222:22", "--net", "user,hostfwd=tcp:2222:22"], "twice"),
+        (&[["--pass", "net"]; 9].concat(), "virtio-mmio devices"),
+    ] {
+        refused(run(&["--kernel", kernel]).args(options), 2, part);
+    }
+}
+
+#[test]
 fn configuration_files_with_mistakes() {
     let scratch = Scratch::new();
     scratch.write("kernel", &code::prints("x"));

@@ -33,6 +33,8 @@ enum Commands {
     Xv6(xv6::Xv6),
     /// Build the drivers of guest-drivers as a static library, for kernels in C
     CAbi,
+    /// Run Linux with a network interface of its own, over which it fetches a page
+    Passthrough(Box<RunCommand>),
     /// Install what is missing to build and run Trapeze
     Setup,
     /// Run all tests: on the host, the build for RISC-V, guests in QEMU
@@ -76,6 +78,7 @@ pub fn main() -> Result<u8> {
         Commands::Pair(options) => demo::pair(*options),
         Commands::Rcore(options) => demo::rcore(*options),
         Commands::Linux(command) => linux::main(*command),
+        Commands::Passthrough(command) => linux::page::main(*command),
         Commands::Xv6(command) => xv6::main(command),
         Commands::CAbi => c_abi(),
         Commands::Setup => setup::main().map(|()| 0),

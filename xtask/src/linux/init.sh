@@ -34,10 +34,17 @@ if [ -d /sys/class/net/eth0 ]; then
     ip address add 10.0.3.$host/24 dev eth0
     udhcpc -i eth0 -r 10.0.2.$host -s /etc/dhcp.sh -t 8 -T 2 -n -q >/run/dhcp.log 2>&1 &
 fi
+# A page to fetch, once there is an address.
+page=$(sed -n 's/.*fetch=\([^ ]*\).*/\1/p' /proc/cmdline)
 cd /root
 echo
 echo "Linux $(uname -r) on $(nproc) vCPU: a shell of busybox."
 echo "selfcheck tests the machine; poweroff, reboot."
+if [ -n "$page" ]; then
+    wait
+    echo "wget $page"
+    wget -q -T 60 -O - "$page"
+fi
 # What busybox's commands ask of the first process by signals.
 trap 'poweroff -f' USR1 USR2
 trap 'reboot -f' TERM

@@ -3,11 +3,13 @@
 //! ```text
 //!   apt     kernel and busybox, as Debian packages
 //!   cpio    the initramfs: busybox, a few modules, and our scripts
+//!   page    a demo: a page for the guest to fetch
 //!   this    both kept in target/guests/linux, and a guest made of them
 //! ```
 
 mod apt;
 mod cpio;
+pub mod page;
 
 use std::fs;
 use std::path::{Path, PathBuf};
