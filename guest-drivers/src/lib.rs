@@ -75,6 +75,10 @@ mod atomic {
 
 #[cfg(feature = "virtio-drivers")]
 pub use adapters::HypercallTransport;
+#[cfg(feature = "log")]
+pub use adapters::LogWriter;
+#[cfg(feature = "embedded-sdmmc")]
+pub use adapters::{SectorDevice, Sectors};
 pub use block::{Block, BlockStorage, Completion, Operation};
 pub use channel::{Refused, Statistics, Token};
 pub use console::{Console, ConsoleStorage};

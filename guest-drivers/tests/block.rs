@@ -243,3 +243,22 @@ fn a_driver_wants_its_own_kind_of_device() {
     let long = machine.place(BlockStorage::<Buffer, 512>::new());
     assert_eq!(Block::new(device, long).err(), Some(Error::QueueSize));
 }
+
+#[cfg(feature = "embedded-sdmmc")]
+#[test]
+fn embedded_sdmmc_reads_and_writes() {
+    use embedded_sdmmc::{Block as Sector, BlockCount, BlockDevice, BlockIdx};
+    use guest_drivers::SectorDevice;
+
+    let machine = Machine::new(vec![disk::device(16)]);
+    let disk = SectorDevice::new(block::<Buffer>(machine));
+    assert_eq!(disk.num_blocks(), Ok(BlockCount(16)));
+    let sectors = machine.place([Sector::new(), Sector::new(), Sector::new()]);
+    disk.read(sectors, BlockIdx(5)).unwrap();
+    assert_eq!(sectors.each_ref().map(|sector| sector[511]), [5, 6, 7]);
+    disk.write(sectors, BlockIdx(0)).unwrap();
+    disk.with(|disk| disk.flush()).unwrap();
+    disk.read(&mut sectors[..1], BlockIdx(2)).unwrap();
+    assert_eq!(sectors[0].contents, [7; 512]);
+    assert_eq!(disk.read(sectors, BlockIdx(14)), Err(Error::Io), "the last one is not there");
+}

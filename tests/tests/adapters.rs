@@ -30,7 +30,7 @@ fn run(cpu: &str) -> String {
     vm.type_text("k");
     let outcome = vm.wait_within(PATIENCE).unwrap_or_else(|problem| panic!("{problem}"));
     assert_eq!(outcome.status, 0, "{cpu}: {}\n{}", outcome.messages, outcome.console);
-    outcome.console
+    outcome.console.replace('\r', "")
 }
 
 #[test]
@@ -41,8 +41,11 @@ fn drivers_of_other_crates_run_on_paravirtual_devices() {
     }
     for cpu in ["classic", "assisted"] {
         let console = run(cpu);
-        for shown in ["shown by virtio-drivers", "shown byte by byte"] {
+        let all = ["shown by virtio-drivers", "shown byte by byte", "shown by embedded-io"];
+        for shown in all.into_iter().chain(["INFO  adapters::kernel::own: shown by log\n"]) {
             assert_eq!(console.matches(shown).count(), 1, "{cpu}: {shown}\n{console}");
         }
+        let blank = format!("at once: {}\n", " ".repeat(300));
+        assert!(console.contains(&blank) && !console.contains("not shown"), "{cpu}\n{console}");
     }
 }

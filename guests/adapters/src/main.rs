@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   borrowed   the drivers of `virtio-drivers`, on our transport
-//!   heap       which some of those drivers need
+//!   own        our drivers, as `embedded-io`, `log` and `rand_core` want them
+//!   heap       which some of the borrowed drivers need
 //! ```
 //!
 //! What it prints is `adapters: check = value`, as the probes do; `cargo test

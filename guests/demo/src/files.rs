@@ -5,46 +5,29 @@ use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use alloc::{format, vec};
-use core::cell::RefCell;
 use core::ops::ControlFlow;
 
-use embedded_sdmmc::{
-    Block, BlockCount, BlockDevice, BlockIdx, Directory, Error, Mode, TimeSource, Timestamp,
-    VolumeIdx, VolumeManager,
-};
+use embedded_sdmmc::{Directory, Error, Mode, TimeSource, Timestamp, VolumeIdx, VolumeManager};
+use guest_drivers::{SectorDevice, Sectors};
 
 use crate::disk::{Disk, Failed};
 
 /// Bytes that are moved at once.
 const PORTION: usize = 4096;
 
-/// The disk, as the file system sees it.
-struct Sectors(RefCell<Box<dyn Disk>>);
-
-impl BlockDevice for Sectors {
+impl Sectors for Box<dyn Disk> {
     type Error = Failed;
 
-    fn read(&self, blocks: &mut [Block], start: BlockIdx) -> Result<(), Failed> {
-        let mut disk = self.0.borrow_mut();
-        let mut sectors = u64::from(start.0)..;
-        blocks
-            .iter_mut()
-            .zip(&mut sectors)
-            .try_for_each(|(block, sector)| disk.read(sector, &mut block[..]))
+    fn count(&self) -> u64 {
+        self.sectors()
     }
 
-    fn write(&self, blocks: &[Block], start: BlockIdx) -> Result<(), Failed> {
-        let mut disk = self.0.borrow_mut();
-        let mut sectors = u64::from(start.0)..;
-        blocks
-            .iter()
-            .zip(&mut sectors)
-            .try_for_each(|(block, sector)| disk.write(sector, &block[..]))
+    fn read(&mut self, sector: u64, bytes: &mut [u8; 512]) -> Result<(), Failed> {
+        (**self).read(sector, bytes)
     }
 
-    fn num_blocks(&self) -> Result<BlockCount, Failed> {
-        let sectors = self.0.borrow().sectors();
-        Ok(BlockCount(u32::try_from(sectors).unwrap_or(u32::MAX)))
+    fn write(&mut self, sector: u64, bytes: &[u8; 512]) -> Result<(), Failed> {
+        (**self).write(sector, bytes)
     }
 }
 
@@ -74,19 +57,20 @@ pub(crate) struct Entry {
 }
 
 /// The files on a disk.
-pub(crate) struct Files(VolumeManager<Sectors, NoCalendar>);
+pub(crate) struct Files(VolumeManager<Device, NoCalendar>);
 
-type Root<'a> = Directory<'a, Sectors, NoCalendar, 4, 4, 1>;
+type Device = SectorDevice<Box<dyn Disk>>;
+type Root<'a> = Directory<'a, Device, NoCalendar, 4, 4, 1>;
 
 impl Files {
     /// The files on `disk`; they are not looked at yet.
     pub(crate) fn new(disk: Box<dyn Disk>) -> Self {
-        Self(VolumeManager::new(Sectors(RefCell::new(disk)), NoCalendar))
+        Self(VolumeManager::new(SectorDevice::new(disk), NoCalendar))
     }
 
     /// Does something with the disk itself.
     pub(crate) fn with_disk<T>(&self, work: impl FnOnce(&mut dyn Disk) -> T) -> T {
-        self.0.device(|sectors| work(&mut **sectors.0.borrow_mut()))
+        self.0.device(|device| device.with(|disk| work(&mut **disk)))
     }
 
     /// All files.

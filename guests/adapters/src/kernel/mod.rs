@@ -3,6 +3,7 @@
 
 mod borrowed;
 mod heap;
+mod own;
 
 use guest_drivers::{Linear, detect};
 use probes::Probe;
@@ -18,5 +19,6 @@ fn main(p: &mut Probe) {
     p.holds("there is a VMM", vmm.is_some());
     if let Some(vmm) = vmm {
         borrowed::main(p, vmm);
+        own::main(p, vmm);
     }
 }
