@@ -43,6 +43,10 @@ pub(super) enum Device {
     Console,
     /// A network.
     Net(&'static str),
+    /// A disk of the guest's own, and what follows its path.
+    OwnDisk(&'static str),
+    /// A network interface of the guest's own.
+    OwnNet(&'static str),
 }
 
 impl Device {
@@ -52,6 +56,8 @@ impl Device {
             Self::Disk(options) => ["--disk", &format!("{},{options}", image.display())],
             Self::Console => ["--console", "virtio-mmio"],
             Self::Net(options) => ["--net", options],
+            Self::OwnDisk(options) => ["--pass", &format!("disk={},{options}", image.display())],
+            Self::OwnNet(options) => ["--pass", &format!("net,{options}")],
             Self::Terminal => return Vec::new(),
         };
         vec![option.to_owned(), value.to_owned()]
@@ -66,7 +72,7 @@ impl Way {
         match self.device {
             Device::Disk(options) => options.ends_with("backend=ram"),
             Device::Terminal | Device::Console => true,
-            Device::Net(_) => false,
+            Device::Net(_) | Device::OwnDisk(_) | Device::OwnNet(_) => false,
         }
     }
 
@@ -141,6 +147,12 @@ pub const DISKS: Suite = Suite {
             "pv",
             Device::Disk("model=pv,backend=qemu"),
         ),
+        way(
+            "pass-through, mediated",
+            "QEMU's disk is the guest's own; `virtio-drivers`; the VMM checks each buffer",
+            "virtio",
+            Device::OwnDisk("dma=mediated"),
+        ),
         native(
             "native",
             "no VMM: QEMU's virtio-mmio 2; `virtio-drivers`",
@@ -182,6 +194,12 @@ pub const NETWORK: Suite = Suite {
             Device::Net("user,model=pv"),
         ),
         way("PV", "`guest-drivers`", "pv", Device::Net("user,model=pv")),
+        way(
+            "pass-through, mediated",
+            "QEMU's interface is the guest's own; the VMM checks each buffer",
+            "virtio",
+            Device::OwnNet("dma=mediated"),
+        ),
         native("native", "no VMM: QEMU's virtio-mmio 2", "virtio", Device::Net("user,version=2")),
     ],
     cells: "sizes=64,1514 depths=1,8,32 patterns=sequential",
@@ -208,6 +226,7 @@ mod tests {
         let image = Path::new("a.img");
         assert_eq!(Device::Disk("model=pv").options(image), ["--disk", "a.img,model=pv"]);
         assert_eq!(Device::Net("user").options(image), ["--net", "user"]);
+        assert_eq!(Device::OwnDisk("ro").options(image), ["--pass", "disk=a.img,ro"]);
         assert!(Device::Terminal.options(image).is_empty());
         assert!(DISKS.ways[0].is_profiled() && !DISKS.ways[7].is_counted());
         assert!(CONSOLE.ways[0].is_counted() && !CONSOLE.ways[0].is_profiled());
