@@ -1,4 +1,5 @@
-//! Guest RAM: one contiguous host range per guest.
+//! Guest RAM: one contiguous host range per guest, less the pages that the
+//! guest gave back.
 //!
 //! The guest's harts and real devices change this memory at any moment, so
 //! no Rust reference to it exists: each access is a single atomic or a
@@ -8,7 +9,14 @@
 //! Invariant **watched-writes**: each write of the VMM to a *watched* page
 //! (one that backs live guest page tables) leaves a mark, so that the shadow
 //! tables hear of it at the next fence (see `mmu::shadow`).
+//!
+//! Invariant **one-owner**: a page is the guest's, or *absent* and the VMM's,
+//! which has it as a [`Frame`]. No access through `GuestRam` reaches an absent
+//! page, and the shadow maps none; `machine::balloon` sees to it that what
+//! began before has ended when the frame is made.
 #![allow(unsafe_code)]
+
+mod absent;
 
 use alloc::boxed::Box;
 use core::ptr::NonNull;
@@ -16,7 +24,8 @@ use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, 
 
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use crate::addr::{Gpa, Hpa, PAGE_SHIFT, to_usize};
+use crate::addr::{Gpa, Hpa, PAGE_SHIFT, PAGE_SIZE, to_usize};
+use absent::Absent;
 
 /// An access that leaves guest RAM, or is not naturally aligned.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -29,6 +38,7 @@ pub struct GuestRam {
     len: u64,
     watched: Box<[AtomicU8]>,
     marked: AtomicBool,
+    absent: Absent,
 }
 
 /// How words are loaded and stored, and what [`full_fence`] is. The crate
@@ -69,7 +79,14 @@ impl GuestRam {
     pub unsafe fn new(base: Gpa, host: NonNull<u8>, len: u64) -> Self {
         let pages = to_usize(len >> PAGE_SHIFT);
         let watched = (0..pages).map(|_| AtomicU8::new(0)).collect();
-        Self { base, host, len, watched, marked: AtomicBool::new(false) }
+        Self {
+            base,
+            host,
+            len,
+            watched,
+            marked: AtomicBool::new(false),
+            absent: Absent::new(pages),
+        }
     }
 
     /// A buffer of the VMM's that is used as guest RAM is, because a device
@@ -135,7 +152,16 @@ impl GuestRam {
     #[inline]
     fn offset(&self, gpa: Gpa, len: u64) -> Option<u64> {
         let offset = gpa.0.wrapping_sub(self.base.0);
-        (len <= self.len && offset <= self.len - len).then_some(offset)
+        let inside = len <= self.len && offset <= self.len - len;
+        (inside && (self.absent.count() == 0 || self.all_there(offset, len))).then_some(offset)
+    }
+
+    /// Whether no page of a range in RAM is absent.
+    #[cold]
+    fn all_there(&self, offset: u64, len: u64) -> bool {
+        let Some(last) = len.checked_sub(1) else { return true };
+        let [first, last] = [offset, offset + last].map(|at| to_usize(at >> PAGE_SHIFT));
+        !self.absent.any_of(first, last)
     }
 
     /// A pointer to an aligned `T` at `gpa`.
@@ -323,6 +349,91 @@ impl GuestRam {
     }
 }
 
+impl GuestRam {
+    /// Number of a page from the start of RAM.
+    fn page_index(&self, gpa: Gpa) -> Option<usize> {
+        let offset = gpa.0.wrapping_sub(self.base.0);
+        (offset < self.len).then(|| to_usize(offset >> PAGE_SHIFT))
+    }
+
+    /// Takes the page at `gpa` away from the guest; `false` if it has none
+    /// there. Nobody gets at it from now on, but who has begun may not have
+    /// ended.
+    pub fn withdraw(&self, gpa: Gpa) -> bool {
+        self.page_index(gpa).is_some_and(|page| self.absent.insert(page))
+    }
+
+    /// Whether the guest gave back the page at `gpa`.
+    pub fn is_absent(&self, gpa: Gpa) -> bool {
+        self.absent.count() != 0 && self.page_index(gpa).is_some_and(|page| self.absent.has(page))
+    }
+
+    /// Bytes that it gave back.
+    pub fn absent(&self) -> u64 {
+        self.absent.count() as u64 * PAGE_SIZE
+    }
+
+    /// The pages that it gave back.
+    pub fn absent_pages(&self) -> impl Iterator<Item = Gpa> + '_ {
+        self.absent.all().map(|page| self.base.wrapping_add((page as u64) << PAGE_SHIFT))
+    }
+
+    /// The page at `gpa`, which is absent, as the VMM's.
+    pub fn frame(&self, gpa: Gpa) -> Option<Frame> {
+        let page = self.page_index(gpa).filter(|page| self.absent.has(*page))?;
+        NonNull::new(self.host.as_ptr().wrapping_add(page * PAGE)).map(Frame)
+    }
+
+    /// Gives the guest an absent page back, full of zeroes. There is no frame
+    /// of it any more.
+    pub fn restore(&self, gpa: Gpa) {
+        if let Some(mut frame) = self.frame(gpa) {
+            frame.clear();
+            self.page_index(gpa).inspect(|page| self.absent.remove(*page));
+        }
+    }
+}
+
+/// A page of memory that a guest gave back, for the VMM to use.
+pub struct Frame(NonNull<u8>);
+
+// SAFETY: the memory is only accessed by volatile copies, through a frame that
+// one hart has at a time.
+unsafe impl Send for Frame {}
+
+impl Frame {
+    /// Where it is.
+    pub fn hpa(&self) -> Hpa {
+        Hpa(self.0.as_ptr() as u64)
+    }
+
+    /// A pointer to `len` bytes at `offset`, if they are in it.
+    fn at(&self, offset: usize, len: usize) -> Option<*mut u8> {
+        let fits = len <= PAGE && offset <= PAGE - len;
+        fits.then(|| self.0.as_ptr().wrapping_add(offset))
+    }
+
+    /// Copies bytes out of it; `None` if they are not all in it.
+    pub fn read(&self, offset: usize, bytes: &mut [u8]) -> Option<()> {
+        let src = self.at(offset, bytes.len())?;
+        // SAFETY: within a page that is the VMM's (one-owner), and no Rust object.
+        unsafe { copy(src, bytes.as_mut_ptr(), bytes.len()) };
+        Some(())
+    }
+
+    /// Copies bytes into it likewise.
+    pub fn write(&mut self, offset: usize, bytes: &[u8]) -> Option<()> {
+        let dst = self.at(offset, bytes.len())?;
+        // SAFETY: as in `read`.
+        unsafe { copy(bytes.as_ptr(), dst, bytes.len()) };
+        Some(())
+    }
+
+    fn clear(&mut self) {
+        (0..PAGE).step_by(64).for_each(|at| _ = self.write(at, &[0; 64]));
+    }
+}
+
 /// Copies `len` bytes. The library's `memcpy` needs five instructions for eight
 /// bytes on this architecture; blocks need half as many. They are volatile, or
 /// the compiler makes a call of `memcpy` of the loop.
@@ -436,6 +547,34 @@ mod tests {
         ram.drain_marks(|page| marks.push(page));
         assert_eq!(marks, [BASE.page() + 1]);
         assert!(!ram.take_marked());
+    }
+
+    #[test]
+    fn an_absent_page_is_the_vmm_s_until_it_comes_back_empty() {
+        let ram = GuestRam::leaked(BASE, 0x4000);
+        let page = Gpa(BASE.0 + 0x1000);
+        ram.write_bytes(page, &[7; 0x1000]).unwrap();
+        assert!(ram.withdraw(page) && !ram.withdraw(page), "only once");
+        assert!(!ram.withdraw(Gpa(BASE.0 + 0x4000)) && !ram.withdraw(Gpa(0)));
+        assert_eq!((ram.absent(), ram.absent_pages().next()), (0x1000, Some(page)));
+        assert_eq!(ram.load_u64(page), Err(OutOfRange));
+        assert_eq!(ram.hpa(BASE, 0x4000), None);
+        assert_eq!(ram.write_bytes(Gpa(BASE.0 + 0xff8), &[1; 16]), Err(OutOfRange));
+        assert!(ram.hpa(BASE, 0x1000).is_some() && ram.hpa(Gpa(BASE.0 + 0x2000), 0x2000).is_some());
+
+        assert!(ram.frame(BASE).is_none(), "it is the guest's");
+        let mut frame = ram.frame(page).unwrap();
+        assert_eq!(ram.gpa(frame.hpa()), page);
+        assert_eq!(frame.write(4090, &[1; 6]), Some(()));
+        let mut bytes = [9; 8];
+        assert_eq!(frame.read(4088, &mut bytes), Some(()));
+        assert_eq!(bytes, [7, 7, 1, 1, 1, 1, 1, 1]);
+        assert_eq!(frame.write(4091, &[1; 6]), None);
+        assert_eq!(frame.read(usize::MAX, &mut bytes), None);
+
+        ram.restore(page);
+        assert_eq!((ram.absent(), ram.absent_pages().next()), (0, None));
+        assert!((0..512).all(|n| ram.load_u64(Gpa(page.0 + 8 * n)) == Ok(0)));
     }
 
     #[test]
