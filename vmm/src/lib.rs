@@ -47,6 +47,7 @@ pub mod net;
 pub mod pass;
 pub mod pv;
 pub mod sbi;
+pub mod spare;
 pub mod stats;
 pub mod trace;
 pub mod vcpu;

@@ -8,12 +8,15 @@
 //!  Image      bytes that several guests may share      done at once
 //!  Overlay    what a guest changed, over another disk  as that one
 //!  (hw)       a virtio disk of the real machine        done later
+//!  Cached     such a one, and what was read from it    as that one, or at once
 //! ```
 
+mod cached;
 mod image;
 mod overlay;
 mod ram;
 
+pub use cached::{Cached, STAGE};
 pub use image::Image;
 pub use overlay::Overlay;
 pub use ram::RamDisk;

@@ -22,7 +22,7 @@ use crate::virtio::chain::{Cursor, Segment, total};
 
 /// Sectors in a cluster: as many as the bits of [`Cluster::written`].
 const CLUSTER: u64 = u8::BITS as u64;
-const CLUSTER_BYTES: usize = to_usize(CLUSTER * SECTOR);
+pub(super) const CLUSTER_BYTES: usize = to_usize(CLUSTER * SECTOR);
 
 /// A cluster of which something was written.
 struct Cluster {
@@ -48,8 +48,8 @@ pub struct Overlay {
 }
 
 /// The sectors of a request that are in one cluster.
-struct Part {
-    cluster: u64,
+pub(super) struct Part {
+    pub(super) cluster: u64,
     /// First and last of them, within the cluster.
     first: u64,
     last: u64,
@@ -60,13 +60,13 @@ impl Part {
         u8::MAX << self.first & u8::MAX >> (CLUSTER - 1 - self.last)
     }
 
-    fn bytes(&self) -> core::ops::Range<usize> {
+    pub(super) fn bytes(&self) -> core::ops::Range<usize> {
         to_usize(self.first * SECTOR)..to_usize((self.last + 1) * SECTOR)
     }
 }
 
 /// The clusters that sectors from `sector` on, for `bytes` bytes, are in.
-fn parts(sector: u64, bytes: u64) -> impl Iterator<Item = Part> {
+pub(super) fn parts(sector: u64, bytes: u64) -> impl Iterator<Item = Part> {
     let end = sector.saturating_add(bytes / SECTOR);
     let mut next = sector;
     core::iter::from_fn(move || {
