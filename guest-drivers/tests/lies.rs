@@ -33,6 +33,7 @@ fn device_of(kind: DeviceType) -> (&'static Machine, Handle) {
             Box::new(console::Console::new(Box::new(Teletype::default()), (80, 24)))
         }
         DeviceType::Entropy => Box::new(entropy::Entropy::new(Random::new([7; 32]))),
+        DeviceType::Balloon => unreachable!("there is no driver for balloons"),
         DeviceType::Net => {
             Box::new(net::Net::new(Interface::Modern, Mac([2; 6]), Box::new(Loop::default())))
         }

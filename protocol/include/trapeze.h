@@ -46,6 +46,7 @@
 #define TRAPEZE_DEVICE_BLOCK                 0x2ul
 #define TRAPEZE_DEVICE_CONSOLE               0x3ul
 #define TRAPEZE_DEVICE_ENTROPY               0x4ul
+#define TRAPEZE_DEVICE_BALLOON               0x5ul
 #define TRAPEZE_STATUS_ACKNOWLEDGE           0x1ul
 #define TRAPEZE_STATUS_DRIVER                0x2ul
 #define TRAPEZE_STATUS_DRIVER_OK             0x4ul
@@ -80,6 +81,11 @@
 
 /* Entropy */
 #define TRAPEZE_ENTROPY_QUEUE                0x0ul
+
+/* Balloon */
+#define TRAPEZE_BALLOON_F_MUST_TELL_HOST     0x1ul
+#define TRAPEZE_BALLOON_INFLATE              0x0ul
+#define TRAPEZE_BALLOON_DEFLATE              0x1ul
 
 /* Network */
 #define TRAPEZE_NET_F_MTU                    0x8ul
@@ -139,6 +145,11 @@ struct trapeze_console_config {
     uint16_t rows;
     uint32_t max_nr_ports;
     uint32_t emerg_wr;
+};
+
+struct trapeze_balloon_config {
+    uint32_t num_pages;
+    uint32_t actual;
 };
 
 struct trapeze_net_config {

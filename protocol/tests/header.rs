@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::{env, fs, path::Path};
 
 use trapeze_protocol::call::{self, Error, Function, Version};
-use trapeze_protocol::device::{self, DeviceType, block, console, entropy, net};
+use trapeze_protocol::device::{self, DeviceType, balloon, block, console, entropy, net};
 use trapeze_protocol::{interrupt, queue};
 
 const HEADER: &str = "include/trapeze.h";
@@ -116,6 +116,10 @@ impl Header {
         self.number("console_emerg_wr", console::EMERG_WR);
         self.title("Entropy");
         self.number("entropy_queue", entropy::QUEUE.into());
+        self.title("Balloon");
+        self.flags::<balloon::Features>("balloon_f");
+        self.number("balloon_inflate", balloon::INFLATE.into());
+        self.number("balloon_deflate", balloon::DEFLATE.into());
         self.title("Network");
         self.flags::<net::Features>("net_f");
         self.flags::<net::LinkStatus>("net_s");
@@ -183,6 +187,7 @@ layouts! {
     "console_config": console::Config {
         "uint16_t" cols, "uint16_t" rows, "uint32_t" max_nr_ports, "uint32_t" emerg_wr,
     }
+    "balloon_config": balloon::Config { "uint32_t" num_pages, "uint32_t" actual }
     "net_config": net::Config {
         "uint8_t" mac 6, "uint16_t" status, "uint16_t" max_virtqueue_pairs, "uint16_t" mtu,
     }

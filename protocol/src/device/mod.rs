@@ -14,6 +14,7 @@
 //!  set_status ... DRIVER_OK             from here on queues are served
 //! ```
 
+pub mod balloon;
 pub mod block;
 pub mod console;
 pub mod entropy;
@@ -34,11 +35,14 @@ pub enum DeviceType {
     Console = 3,
     /// [`entropy`]
     Entropy = 4,
+    /// [`balloon`]
+    Balloon = 5,
 }
 
 impl DeviceType {
     /// Every type.
-    pub const ALL: [Self; 4] = [Self::Net, Self::Block, Self::Console, Self::Entropy];
+    pub const ALL: [Self; 5] =
+        [Self::Net, Self::Block, Self::Console, Self::Entropy, Self::Balloon];
 
     /// The type with virtio's number; `None` if it is not known here.
     pub fn from_number(number: u16) -> Option<Self> {

@@ -79,7 +79,7 @@ impl Mirror {
         match kind {
             DeviceType::Block => Some(1),
             DeviceType::Net => Some(3),
-            DeviceType::Console | DeviceType::Entropy => None,
+            DeviceType::Console | DeviceType::Entropy | DeviceType::Balloon => None,
         }
     }
 
@@ -125,7 +125,7 @@ fn allowed(kind: DeviceType) -> u64 {
     match kind {
         DeviceType::Block => BLOCK_FEATURES,
         DeviceType::Net => NET_FEATURES,
-        DeviceType::Console | DeviceType::Entropy => 0,
+        DeviceType::Console | DeviceType::Entropy | DeviceType::Balloon => 0,
     }
 }
 

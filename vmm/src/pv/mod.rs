@@ -24,6 +24,7 @@ pub use line::{Line, Raise};
 
 use crate::addr::{Gpa, to_usize};
 use crate::mem::GuestRam;
+use crate::virtio::chain::Segment;
 use crate::virtio::function::{Function, Interface, InterruptStatus};
 use crate::virtio::queue::{MAX_SIZE, Place};
 use crate::virtio::{AnyDevice, Device};
@@ -68,6 +69,11 @@ impl Pv {
     /// Whether a backend may still write guest memory.
     pub fn busy(&self) -> bool {
         self.functions.iter().any(|function| function.busy() != 0)
+    }
+
+    /// Shows the guest memory that backends may still read or write.
+    pub fn in_flight(&self, visit: &mut dyn FnMut(Segment)) {
+        self.functions.iter().for_each(|function| function.in_flight(visit));
     }
 
     /// Whether [`poll_backlog`](Self::poll_backlog) has something to do.
@@ -160,8 +166,7 @@ impl Pv {
             Call::Describe { device } => Ok(describe(self.function(device)?).to_value()),
             Call::DeviceFeatures { device } => Ok(self.function(device)?.offered()),
             Call::GetStatus { device } => Ok(self.function(device)?.status().bits()),
-            // The configuration never changes.
-            Call::ConfigGeneration { device } => self.function(device).map(|_| 0),
+            Call::ConfigGeneration { device } => Ok(self.function(device)?.generation().into()),
             Call::QueueState { device, queue } => self.queue_state(device, queue),
             Call::ConfigRead { device, offset, width } => self.config_read(device, offset, width),
             Call::AcceptFeatures { device, features } => self.accept(device, features),

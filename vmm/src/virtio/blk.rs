@@ -53,8 +53,10 @@ struct Promise {
 struct Flight {
     /// `None` once the driver has forgotten about it.
     promise: Option<Promise>,
-    /// Where the disk writes.
-    target: Vec<Segment>,
+    /// Where the disk reads, or writes.
+    data: Vec<Segment>,
+    /// Whether it writes there.
+    writes: bool,
     /// Whether the disk still has it.
     flying: bool,
 }
@@ -144,6 +146,11 @@ impl Device for Blk {
 
     fn busy(&self) -> usize {
         self.requests.flights.iter().filter(|flight| flight.flying).count()
+    }
+
+    fn in_flight(&self, visit: &mut dyn FnMut(Segment)) {
+        let flying = self.requests.flights.iter().filter(|flight| flight.flying);
+        flying.flat_map(|flight| &flight.data).for_each(|segment| visit(*segment));
     }
 }
 
@@ -236,10 +243,9 @@ impl Requests {
             self.free.push(tag);
         } else if let Some(flight) = self.flights.get_mut(usize::from(tag)) {
             (flight.promise, flight.flying) = (Some(promise), true);
-            flight.target.clear();
-            if op == Op::Read {
-                flight.target.extend_from_slice(&self.data);
-            }
+            flight.writes = op == Op::Read;
+            flight.data.clear();
+            flight.data.extend_from_slice(&self.data);
         }
         submitted
     }
@@ -264,7 +270,9 @@ impl Requests {
         if core::mem::take(&mut flight.flying) {
             self.free.push(tag);
         }
-        flight.target.iter().for_each(|part| ram.note_device_write(part.gpa, part.len));
+        if flight.writes {
+            flight.data.iter().for_each(|part| ram.note_device_write(part.gpa, part.len));
+        }
         flight.promise.take()
     }
 }

@@ -238,6 +238,8 @@ pub(crate) struct Slot<D> {
     pub(crate) second: Option<Driver>,
     pub(crate) mmio: Mmio<D>,
     pub(crate) version: Version,
+    /// Whether the driver takes the features of the device's type.
+    pub(crate) own_features: bool,
 }
 
 impl<D: Device> Slot<D> {
@@ -254,7 +256,8 @@ impl<D: Device> Slot<D> {
     }
 
     fn with(version: Version, device: D, driver: Driver, second: Option<Driver>) -> Self {
-        let mut slot = Self { driver, second, mmio: Mmio::new(version, device), version };
+        let mut slot =
+            Self { driver, second, mmio: Mmio::new(version, device), version, own_features: false };
         slot.bring_up();
         slot
     }
@@ -274,7 +277,9 @@ impl<D: Device> Slot<D> {
         wanted.set(RingFeatures::INDIRECT_DESC, self.driver.options.indirect);
         wanted.set(RingFeatures::EVENT_IDX, self.driver.options.event_idx);
         wanted.set(RingFeatures::VERSION_1, self.version == Version::Modern);
-        let [low, high] = [0, 32].map(|shift| low(wanted.bits() >> shift));
+        let offered = self.mmio.function().device().features();
+        let own = if self.own_features { offered } else { 0 };
+        let [low, high] = [0, 32].map(|shift| low((wanted.bits() | own) >> shift));
         for status in [0, 1, 3] {
             self.set(reg::STATUS, status);
         }

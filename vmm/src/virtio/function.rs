@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use bitflags::bitflags;
 use trapeze_protocol::device::{DeviceType, RingFeatures, Status};
 
+use super::chain::Segment;
 use super::queue::{Broken, Options, Place, Queue};
 use super::{Device, Served};
 use crate::mem::GuestRam;
@@ -52,6 +53,8 @@ pub struct Function<D> {
     backlog: u32,
     /// A backend has more than was collected at once.
     uncollected: bool,
+    /// Counts how often the configuration changed.
+    generation: u32,
 }
 
 impl<D: Device> Function<D> {
@@ -68,6 +71,7 @@ impl<D: Device> Function<D> {
             interrupt: InterruptStatus::empty(),
             backlog: 0,
             uncollected: false,
+            generation: 0,
         }
     }
 
@@ -99,6 +103,11 @@ impl<D: Device> Function<D> {
     /// How many requests a backend may still write guest memory for.
     pub fn busy(&self) -> usize {
         self.device.busy()
+    }
+
+    /// Which guest memory that is: see [`Device::in_flight`].
+    pub fn in_flight(&self, visit: &mut dyn FnMut(Segment)) {
+        self.device.in_flight(visit);
     }
 
     /// All features that the driver may have (section 2.2).
@@ -160,6 +169,11 @@ impl<D: Device> Function<D> {
     /// The configuration space.
     pub fn config(&self) -> &[u8] {
         self.device.config()
+    }
+
+    /// Another number whenever the device changed it (section 2.5).
+    pub fn generation(&self) -> u32 {
+        self.generation
     }
 
     /// The driver writes the configuration space: see
@@ -240,7 +254,10 @@ impl<D: Device> Function<D> {
             self.interrupt |= InterruptStatus::USED_BUFFER;
         }
         if served.contains(Served::CONFIGURATION) {
-            self.interrupt |= InterruptStatus::CONFIGURATION;
+            self.generation = self.generation.wrapping_add(1);
+            if self.status.contains(Status::DRIVER_OK) {
+                self.interrupt |= InterruptStatus::CONFIGURATION;
+            }
         }
         self.backlog &= !bit(index);
         if served.contains(Served::MORE) {

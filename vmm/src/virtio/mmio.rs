@@ -47,6 +47,7 @@ const QUEUE_DRIVER_LOW: u64 = 0x90;
 const QUEUE_DRIVER_HIGH: u64 = 0x94;
 const QUEUE_DEVICE_LOW: u64 = 0xa0;
 const QUEUE_DEVICE_HIGH: u64 = 0xa4;
+const CONFIG_GENERATION: u64 = 0xfc;
 /// Length and base of a shared memory region; we have none (section 4.2.2).
 const SHM_LEN_LOW: u64 = 0xb0;
 const SHM_BASE_HIGH: u64 = 0xbc;
@@ -161,7 +162,7 @@ impl<D: Device> Mmio<D> {
             INTERRUPT_STATUS => self.function.interrupt().bits(),
             STATUS => word(self.function.status().bits(), 0),
             SHM_LEN_LOW..=SHM_BASE_HIGH if !legacy => u32::MAX,
-            // Among them ConfigGeneration: the configuration never changes.
+            CONFIG_GENERATION if !legacy => self.function.generation(),
             _ => 0,
         }
     }

@@ -4,13 +4,14 @@
 //! ```text
 //!  mmio    registers that trap ──┐                               ┌─ blk ── disk
 //!  (pv     hypercalls)           ├── function: status, features ─┼─ net ── net
-//!                                └── queue: chain                └─ console, entropy
+//!                                └── queue: chain                └─ console, entropy, balloon
 //! ```
 //!
 //! A transport turns what the guest does into calls of [`Function`], which is
 //! the part that the specification describes once for all devices; a
 //! [`Device`] is what stands behind the queues.
 
+pub mod balloon;
 pub mod blk;
 pub mod chain;
 pub mod console;
@@ -30,6 +31,7 @@ pub use queue::Broken;
 use trapeze_protocol::device::DeviceType;
 
 use crate::mem::GuestRam;
+use chain::Segment;
 use queue::Queue;
 
 bitflags::bitflags! {
@@ -97,6 +99,11 @@ pub trait Device: Send {
     /// How many requests a backend works on and may still write guest memory
     /// for, forgotten ones included.
     fn busy(&self) -> usize;
+
+    /// Shows each piece of guest memory that a backend may still read or write.
+    fn in_flight(&self, visit: &mut dyn FnMut(Segment)) {
+        let _ = visit;
+    }
 }
 
 /// A device of any type, as a guest's list of devices holds it.
@@ -150,5 +157,9 @@ impl<D: Device + ?Sized> Device for Box<D> {
 
     fn busy(&self) -> usize {
         (**self).busy()
+    }
+
+    fn in_flight(&self, visit: &mut dyn FnMut(Segment)) {
+        (**self).in_flight(visit);
     }
 }
