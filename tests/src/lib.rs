@@ -18,6 +18,7 @@
 mod builder;
 mod console;
 mod image;
+pub mod linux;
 mod vm;
 mod xtask_process;
 

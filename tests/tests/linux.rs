@@ -1,48 +1,16 @@
-//! Debian's stock kernel, through a shell: see `xtask::linux`. Where its
-//! packages can't be had, as without network, the tests say that they did not
-//! run, and why.
+//! Debian's stock kernel, through a shell: see `xtask::linux`.
 
 use std::time::Duration;
 
 use tests::Vm;
-use xtask::linux::{Linux, prepare};
+use tests::linux::{boot, power_off};
 use xtask::mode::{self, Mode};
-
-/// Boots with these options of `cargo xtask run`, to the shell; an option
-/// without a value has an empty one.
-fn boot(test: &str, options: &[(&str, &str)]) -> Option<Vm> {
-    let Linux { kernel, initrd } = match prepare() {
-        Ok(linux) => linux,
-        Err(failure) => {
-            tests::skip(test, &failure.to_string());
-            return None;
-        }
-    };
-    // A panic is a reset, which is a failure where --no-reboot says so.
-    let mut builder = Vm::builder(kernel).option("--append", "console=ttyS0 panic=-1");
-    builder = builder.option("--initrd", &initrd.display().to_string());
-    for (name, value) in options {
-        builder = match value.is_empty() {
-            true => builder.flag(name),
-            false => builder.option(name, value),
-        };
-    }
-    let disk = builder.file("disk.img", &vec![0x5a; 4 << 20]);
-    let mut vm = builder.shared_disk(disk, "").start();
-    vm.expect_within("~ # ", Duration::from_secs(300));
-    Some(vm)
-}
 
 /// Lets the guest test itself.
 fn selfcheck(vm: &mut Vm) {
     vm.type_line("selfcheck");
     let said = vm.expect_within("selfcheck: (passed|FAILED[^\n]*)\r?\n", Duration::from_secs(600));
     assert!(!said.contains("FAILED"));
-}
-
-fn power_off(vm: &mut Vm) {
-    vm.type_line("poweroff");
-    assert_eq!(vm.wait().status, 0);
 }
 
 #[test]

@@ -169,6 +169,7 @@ impl<'a> Reader<'a> {
             no_reboot: self.node.property("no-reboot").is_some(),
             console: self.word("console")?,
             rng: self.word("rng")?,
+            balloon: self.get("balloon")?,
         })
     }
 

@@ -84,6 +84,9 @@ fn guest_node(number: usize, guest: &Guest) -> DeviceTreeNode {
     }
     set(&mut node, "console", guest.console.word());
     set(&mut node, "rng", guest.rng.word());
+    if let Some(bytes) = guest.balloon {
+        set(&mut node, "balloon", bytes);
+    }
     set_extent(&mut node, "kernel", guest.kernel);
     if let Some(initrd) = guest.initrd {
         set_extent(&mut node, "initrd", initrd);

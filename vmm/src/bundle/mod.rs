@@ -147,6 +147,8 @@ pub struct Guest {
     pub console: ConsoleModel,
     /// The source of random bytes that it has besides the paravirtual one.
     pub rng: RngModel,
+    /// It has a balloon, and is asked for this many bytes of its memory.
+    pub balloon: Option<u64>,
 }
 
 /// A disk of a guest.

@@ -42,6 +42,7 @@ fn sample() -> Config {
         no_reboot: true,
         console: ConsoleModel::VirtioMmio,
         rng: RngModel::VirtioMmio,
+        balloon: Some(64 << 20),
     };
     let images = vec![Extent::unplaced(1), Extent::unplaced(8192)];
     let trace = Causes::CSR | Causes::FLOAT;

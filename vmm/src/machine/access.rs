@@ -82,6 +82,10 @@ impl<H: Host> Hart<H> {
                 seat.known_pages.set_device(seat.root, gva, access, gpa);
                 self.register(n, seat, gva, gpa, access)
             }
+            Outcome::Absent(page) => {
+                seat.guest.give_back(page);
+                Did::Retry
+            }
             Outcome::PageFault => inject(seat, page_fault(access), gva.0),
             Outcome::AccessFault => inject(seat, access_fault(access), gva.0),
             Outcome::Full => {

@@ -29,6 +29,7 @@ use crate::mem::GuestRam;
 use crate::mmu::shadow::Shadow;
 use crate::net;
 use crate::pass::Found;
+use crate::spare::Spare;
 use crate::trace::Filter;
 use crate::vcpu::Mode;
 
@@ -108,6 +109,7 @@ pub(super) enum Reason {
     NoSeed,
     Slots,
     Assisted,
+    BalloonAndDma,
     Load(LoadError),
 }
 
@@ -129,6 +131,10 @@ impl fmt::Display for BuildError {
             ),
             Reason::NotRelocatable => f.write_str(
                 "dma=trusted needs a kernel that starts in vS wherever it is loaded, as Linux does",
+            ),
+            Reason::BalloonAndDma => f.write_str(
+                "a real device that is the guest's own may write anywhere in its memory, \
+                 so that none can be given back: leave out --balloon or --pass",
             ),
             Reason::Drives => f.write_str("there is room for one disk with model=ata"),
             Reason::NoSeed => f.write_str("the machine has no seed for a random-number device"),
@@ -196,24 +202,31 @@ pub fn build(config: &Config, resources: &mut Resources<'_>) -> Result<Machine, 
     let console = Arc::new(Console::new(names, config.escape));
     let mut guests = Vec::new();
     let network = Network::new(&config.guests, (resources.network)());
+    // Only balloons bring spare memory, for disks to have a memory of their own.
+    let balloons = config.guests.iter().any(|guest| guest.balloon.is_some());
+    let spare = balloons.then(Spare::default);
     for guest in &config.guests {
-        let place = (guests.len(), &console, &network);
+        let place = (guests.len(), &console, &network, spare.as_ref());
         let built = build_guest(place, (guest, &config.images), resources);
         let name = || guest.name.clone();
         guests.push(built.map_err(|reason| BuildError { guest: name(), reason })?);
     }
     place_on_harts(&guests, resources.harts);
     let trace = Filter::new(config.trace, config.trace_limit);
-    Ok(Machine::new(guests, console, network, resources.harts, trace, resources.has_log))
+    let report = (trace, resources.has_log);
+    Ok(Machine::new(guests, console, network, spare.unwrap_or_default(), resources.harts, report))
 }
 
 fn build_guest(
-    (number, console, network): (usize, &Arc<Console>, &Network),
+    (number, console, network, spare): (usize, &Arc<Console>, &Network, Option<&Spare>),
     (config, images): (&bundle::Guest, &[Extent]),
     resources: &mut Resources<'_>,
 ) -> Result<Guest, Reason> {
     if config.cpu_mode == CpuMode::Assisted && !resources.assists {
         return Err(Reason::Assisted);
+    }
+    if config.balloon.is_some() && !config.passed.is_empty() {
+        return Err(Reason::BalloonAndDma);
     }
     let image = |extent: Extent, what| extent.of(resources.bundle).ok_or(Reason::Image(what));
     let kernel = image(config.kernel, "kernel")?;
@@ -228,7 +241,7 @@ fn build_guest(
     if config.net.as_ref().is_some_and(|net| net.uplink) && !network.has_uplink() {
         return Err(Reason::NoNetwork);
     }
-    let ends = (&wire, network.plug(number));
+    let ends = (&wire, network.plug(number), spare);
     let mut fittings = Fittings::new((config, images), ends, resources)?;
     let images = Images {
         kernel,
@@ -251,6 +264,7 @@ fn build_guest(
     fittings.mappings.iter().for_each(|mapping| shadow.own(*mapping));
     let (disks, net) = (core::mem::take(&mut fittings.real), fittings.net);
     let passed = core::mem::take(&mut fittings.passed);
+    let balloon = fittings.balloon.clone();
     let devices = Devices::new(cpus, wire, fittings);
     let (name, console) = (config.name.to_string(), console.clone());
     let mode = config.cpu_mode;
@@ -265,6 +279,7 @@ fn build_guest(
         disks,
         net,
         passed,
+        balloon,
         images,
         entry,
         cpus,

@@ -10,6 +10,7 @@ use alloc::vec::Vec;
 use trapeze_protocol::device::DeviceType;
 
 use super::Host;
+use super::balloon::Ledger;
 use super::clock::WallClock;
 use super::drive::Drive;
 use super::fittings::Fittings;
@@ -28,6 +29,7 @@ use crate::mem::GuestRam;
 use crate::pass::Direct;
 use crate::pv::Pv;
 use crate::vcpu::Interrupt;
+use crate::virtio::chain::Segment;
 use crate::virtio::console::Terminal;
 use crate::virtio::mmio::{self, Mmio};
 
@@ -47,6 +49,7 @@ pub(super) struct Devices {
     pub(super) clock: Option<WallClock>,
     /// Those of the real machine whose registers the guest has.
     pub(super) direct: Vec<Direct>,
+    balloon: Option<Ledger>,
 }
 
 /// Where a guest has a device that something real stands behind.
@@ -76,9 +79,10 @@ enum Effect {
 
 impl Devices {
     pub(super) fn new(cpus: usize, wire: Wire, fittings: Fittings) -> Self {
-        let Fittings { slots, pv, drive, clock, direct, .. } = fittings;
+        let Fittings { slots, pv, drive, clock, direct, balloon, .. } = fittings;
         let (uart, plic) = (Uart::new(), Plic::new(2 * cpus));
-        Self { uart, plic, wire, spare: Vec::new(), slots, pv, drive, clock, direct }
+        let balloon = balloon.map(|(ledger, _)| ledger);
+        Self { uart, plic, wire, spare: Vec::new(), slots, pv, drive, clock, direct, balloon }
     }
 
     pub(super) fn reset(&mut self) {
@@ -115,6 +119,12 @@ impl Devices {
             || self.pv.busy()
             || self.slots.iter().flatten().any(|device| device.function().busy() != 0)
             || self.drive.as_ref().is_some_and(Drive::busy)
+    }
+
+    /// Shows the guest memory that disks may still read or write.
+    pub(super) fn in_flight(&self, visit: &mut dyn FnMut(Segment)) {
+        self.pv.in_flight(visit);
+        self.slots.iter().flatten().for_each(|slot| slot.function().in_flight(visit));
     }
 
     /// Whether a device has more to do than it did at once.
@@ -311,6 +321,11 @@ impl Guest {
         {
             link.notify(host, Attention::BACKLOG);
         }
+        if devices.balloon.as_ref().is_some_and(Ledger::asks)
+            && let Some(link) = self.links.get(own.unwrap_or(0))
+        {
+            link.notify(host, Attention::BALLOON);
+        }
         result
     }
 
@@ -345,14 +360,19 @@ impl Guest {
     /// Frames have come, or may be sent on.
     pub(super) fn take_frames<H: Host>(&self, host: &H) {
         if let Some(place) = self.net {
-            self.with_devices(host, None, |devices| devices.poll(place, &self.ram));
+            self.poll_device(host, place);
         }
+    }
+
+    /// Lets the device at `place` go on.
+    pub(super) fn poll_device<H: Host>(&self, host: &H, place: Place) {
+        self.with_devices(host, None, |devices| devices.poll(place, &self.ram));
     }
 
     /// The real disk `disk` has completed requests; perhaps ours.
     pub(super) fn disk_is_ready<H: Host>(&self, host: &H, disk: usize) {
         if let Some((_, place)) = self.disks.iter().find(|(real, _)| *real == disk) {
-            self.with_devices(host, None, |devices| devices.poll(*place, &self.ram));
+            self.poll_device(host, *place);
         }
     }
 }

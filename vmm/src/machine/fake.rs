@@ -320,6 +320,7 @@ pub(super) fn machine_with(
             uplink: true,
         }),
         passed: owned.clone(),
+        balloon: owned.is_empty().then_some(0),
         ..Guest::default()
     };
     let guests = guests.iter().enumerate().map(guest).collect();

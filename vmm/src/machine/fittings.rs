@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
+use super::balloon::Ledger;
 use super::boot::{Reason, Resources};
 use super::clock::WallClock;
 use super::devices::{Place, Slots};
@@ -15,11 +16,13 @@ use crate::bundle::{
 };
 use crate::bus;
 use crate::dev::ata;
-use crate::disk::{Disk, Image, Overlay, RamDisk, SERIAL};
+use crate::disk::{Cached, Disk, Image, Overlay, RamDisk, SERIAL, STAGE};
 use crate::net;
 use crate::pass::{Direct, Found, Mapping, Mirror};
 use crate::pv::Pv;
+use crate::spare::Spare;
 use crate::virtio::AnyDevice;
+use crate::virtio::balloon::Balloon;
 use crate::virtio::blk::Blk;
 use crate::virtio::console::Console;
 use crate::virtio::entropy::Entropy;
@@ -49,20 +52,23 @@ pub(super) struct Fittings {
     pub(super) passed: Vec<(u32, Place)>,
     /// Bit n: what is in slot n is in `mappings`.
     taken: u8,
+    /// Its balloon, and where it has it.
+    pub(super) balloon: Option<(Ledger, Place)>,
 }
 
 impl Fittings {
     /// What `config` asks for; overlays share `images`, consoles are at the
-    /// end of `wire`, and the network interface at that of `plug`.
+    /// end of `wire`, and the network interface at that of `plug`. The
+    /// balloon fills `spare` memory, and real disks use it.
     pub(super) fn new(
         (config, images): (&bundle::Guest, &[Extent]),
-        (wire, plug): (&Wire, Option<Box<dyn net::Wire>>),
+        (wire, plug, spare): (&Wire, Option<Box<dyn net::Wire>>, Option<&Spare>),
         resources: &mut Resources<'_>,
     ) -> Result<Self, Reason> {
         let clock = resources.epoch.map(WallClock::new);
         let mut fittings = Self { clock, ..Self::default() };
         for (number, disk) in (0u8..).zip(&config.disks) {
-            fittings.add_disk(number, (disk, images), resources)?;
+            fittings.add_disk(number, (disk, images, spare), resources)?;
         }
         if let Some((net, plug)) = config.net.as_ref().zip(plug) {
             fittings.net = Some(fittings.add_net(config.disks.len(), net, plug)?);
@@ -74,6 +80,9 @@ impl Fittings {
         }
         fittings.add_consoles(config, wire)?;
         fittings.add_entropy(config, resources)?;
+        if let Some((bytes, spare)) = config.balloon.zip(spare) {
+            fittings.add_balloon(Ledger::new(spare.clone(), bytes))?;
+        }
         Ok(fittings)
     }
 
@@ -88,10 +97,10 @@ impl Fittings {
     fn add_disk(
         &mut self,
         number: u8,
-        (disk, images): (&bundle::Disk, &[Extent]),
+        (disk, images, spare): (&bundle::Disk, &[Extent], Option<&Spare>),
         resources: &mut Resources<'_>,
     ) -> Result<(), Reason> {
-        let (index, storage) = build_storage(disk, images, resources)?;
+        let (index, storage) = build_storage(disk, (images, spare), resources)?;
         let place = match disk.model {
             DiskModel::VirtioMmio(version) => {
                 let slot = self.slots.get_mut(usize::from(number)).ok_or(Reason::Slots)?;
@@ -170,7 +179,7 @@ impl Fittings {
         self.pv.add(console());
         match config.console {
             ConsoleModel::Uart => Ok(()),
-            ConsoleModel::VirtioMmio => self.add_last(console()),
+            ConsoleModel::VirtioMmio => self.add_last(console()).map(drop),
         }
     }
 
@@ -188,16 +197,24 @@ impl Fittings {
         }
         match config.rng {
             RngModel::None => Ok(()),
-            RngModel::VirtioMmio => self.add_last(entropy().ok_or(Reason::NoSeed)?),
+            RngModel::VirtioMmio => self.add_last(entropy().ok_or(Reason::NoSeed)?).map(drop),
         }
     }
 
+    /// A balloon whose pages are in `ledger`.
+    fn add_balloon(&mut self, ledger: Ledger) -> Result<(), Reason> {
+        let slot = self.add_last(Box::new(Balloon::new(Box::new(ledger.clone()))))?;
+        self.balloon = Some((ledger, slot));
+        Ok(())
+    }
+
     /// Puts a device into the last slot that is free, away from the disks.
-    fn add_last(&mut self, device: AnyDevice) -> Result<(), Reason> {
+    fn add_last(&mut self, device: AnyDevice) -> Result<Place, Reason> {
         let taken = self.slot_mask();
         let free = (0u8..).zip(&mut self.slots).filter(|(n, _)| taken >> n & 1 == 0).last();
-        *free.ok_or(Reason::Slots)?.1 = Some(Mmio::new(Version::Modern, device));
-        Ok(())
+        let (number, slot) = free.ok_or(Reason::Slots)?;
+        *slot = Some(Mmio::new(Version::Modern, device));
+        Ok(Place::Slot(number))
     }
 }
 
@@ -213,11 +230,11 @@ type Storage = (Option<usize>, Box<dyn Disk>);
 
 fn build_storage(
     disk: &bundle::Disk,
-    images: &[Extent],
+    (images, spare): (&[Extent], Option<&Spare>),
     resources: &mut Resources<'_>,
 ) -> Result<Storage, Reason> {
     match &disk.backend {
-        Backend::Qemu { serial } => real_disk(serial, resources),
+        Backend::Qemu { serial } => real_disk(serial, spare, resources),
         Backend::Ram(image) => {
             let bytes = image.of(resources.bundle).ok_or(Reason::Image("disk image"))?;
             let copy = memory(bytes.len() as u64, resources)?;
@@ -227,7 +244,7 @@ fn build_storage(
         Backend::Overlay { base, room } => {
             let (index, base) = match base {
                 Base::Image(number) => (None, shared_image(*number, images, resources)?),
-                Base::Qemu { serial } => real_disk(serial, resources)?,
+                Base::Qemu { serial } => real_disk(serial, spare, resources)?,
             };
             if disk.read_only {
                 return Ok((index, base));
@@ -238,9 +255,16 @@ fn build_storage(
     }
 }
 
-fn real_disk(serial: &str, resources: &mut Resources<'_>) -> Result<Storage, Reason> {
-    let found = (resources.disk)(serial).ok_or_else(|| Reason::NoDisk(serial.into()))?;
-    Ok((Some(found.0), found.1))
+/// A disk of the machine; what is spare is its memory, if there can be any.
+fn real_disk(
+    serial: &str,
+    spare: Option<&Spare>,
+    resources: &mut Resources<'_>,
+) -> Result<Storage, Reason> {
+    let (number, disk) = (resources.disk)(serial).ok_or_else(|| Reason::NoDisk(serial.into()))?;
+    let Some(spare) = spare else { return Ok((Some(number), disk)) };
+    let stage = memory(STAGE, resources)?;
+    Ok((Some(number), Box::new(Cached::new(disk, spare.clone(), stage))))
 }
 
 /// An image that is read where it lies in the bundle.

@@ -8,6 +8,7 @@ use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU64, AtomicUsize
 
 use spin::mutex::SpinMutex;
 
+use super::balloon::Ledger;
 use super::boot::{Entry, Images};
 use super::console::Console;
 use super::devices::{Devices, Place};
@@ -49,6 +50,7 @@ pub(super) struct Parts {
     pub(super) disks: Vec<(usize, Place)>,
     pub(super) net: Option<Place>,
     pub(super) passed: Vec<(u32, Place)>,
+    pub(super) balloon: Option<(Ledger, Place)>,
     pub(super) images: Images,
     /// The images are loaded.
     pub(super) entry: Entry,
@@ -89,6 +91,8 @@ pub struct Guest {
     pub(super) net: Option<Place>,
     /// Interrupts of its own devices at the real PLIC, and where it has these.
     pub(super) passed: Vec<(u32, Place)>,
+    /// Its balloon, and where it has it.
+    pub(super) balloon: Option<(Ledger, Place)>,
     /// Where the word of the paravirtual interrupt line is; zero: nowhere.
     pub(super) pv_pending: AtomicU64,
     /// Whether copy loops at the ATA disk's data port are carried on.
@@ -127,6 +131,7 @@ impl Guest {
             disks: parts.disks,
             net: parts.net,
             passed: parts.passed,
+            balloon: parts.balloon,
             pv_pending: AtomicU64::new(0),
             images: parts.images,
             loaded: SpinMutex::new(Some(parts.entry)),
@@ -173,6 +178,7 @@ impl Guest {
     /// Loads the guest's images and starts its vCPUs; all of them are parked.
     pub(super) fn boot<H: Host>(&self, host: &H) {
         self.reset_devices(host);
+        self.empty_balloon();
         let mut shadow = self.shadow.lock();
         shadow.zap(&self.ram);
         self.generation.store(shadow.generation(), Ordering::Release);

@@ -33,6 +33,10 @@ bitflags! {
         const ROOTS = 1 << 9;
         /// Frames have come, for the guest or for the real network.
         const FRAMES = 1 << 10;
+        /// The guest gives pages back: see `balloon`.
+        const BALLOON = 1 << 11;
+        /// Pages leave the guest: let nothing be under way.
+        const PASS_BY = 1 << 12;
     }
 }
 

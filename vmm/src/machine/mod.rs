@@ -10,6 +10,7 @@
 //!    ├─ access   page faults, device registers, emulated loads and stores
 //!    ├─ firmware the SBI's effects
 //!    ├─ hypercall the paravirtual interface
+//!    ├─ balloon  pages on their way from a guest to the VMM and back
 //!    └─ guest    what the vCPUs of a guest share: RAM, shadow, devices,
 //!                and per vCPU a *link* through which others reach it,
 //!                with the counters of its exits
@@ -24,6 +25,7 @@
 
 mod access;
 mod assisted;
+mod balloon;
 mod boot;
 mod burst;
 mod clint;
@@ -66,6 +68,7 @@ use network::Network;
 
 use crate::addr::Hpa;
 use crate::pass::Registers;
+use crate::spare::Spare;
 use crate::trace::Filter;
 use crate::vcpu::{Env, Supervisor};
 
@@ -172,6 +175,8 @@ pub struct Machine {
     /// The terminal.
     pub console: Arc<Console>,
     network: Network,
+    /// What guests gave back.
+    spare: Spare,
     /// Which exits are written to the log port.
     pub trace: Filter,
     /// Whether the report goes to the log port, too.
@@ -189,13 +194,13 @@ impl Machine {
         guests: Vec<Guest>,
         console: Arc<Console>,
         network: Network,
+        spare: Spare,
         harts: usize,
-        trace: Filter,
-        wants_stats: bool,
+        (trace, wants_stats): (Filter, bool),
     ) -> Self {
         let running = AtomicUsize::new(guests.len());
         let open = guests.iter().flat_map(|guest| guest.shadow.lock().owned()).collect();
-        Self { guests, console, network, trace, wants_stats, harts, open, running }
+        Self { guests, console, network, spare, trace, wants_stats, harts, open, running }
     }
 
     /// A guest is powered off; ends the machine after the last one.

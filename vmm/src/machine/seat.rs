@@ -383,6 +383,12 @@ impl Seat {
         if attention.contains(Attention::FENCE_I) {
             host.fence_i();
         }
+        if attention.contains(Attention::BALLOON) {
+            self.withdraw(host);
+        }
+        if attention.contains(Attention::PASS_BY) {
+            self.pass_by(host);
+        }
         if attention.contains(Attention::CLOCK) {
             self.todo |= Effects::COUNTERS | Effects::TIMER;
         }

@@ -117,7 +117,7 @@ pub(super) fn fill<H: Host>(
         }
         Outcome::PageFault => Exception { cause: access::page_fault(access), tval: gva.0 },
         Outcome::AccessFault => Exception { cause: access::access_fault(access), tval: gva.0 },
-        Outcome::Device(_) | Outcome::Full => return None,
+        Outcome::Device(_) | Outcome::Absent(_) | Outcome::Full => return None,
     };
     seat.link.stats.count(Did::PageFault(did));
     Some(Err(did))

@@ -19,7 +19,7 @@ use crate::mode::{self, Mode};
 use crate::run::net::NetOption;
 use crate::run::options::{ConsoleOption, GuestOptions};
 use crate::run::pass::PassOption;
-use crate::run::values::Size;
+use crate::run::values::{BalloonOption, Size};
 use crate::run::{self, RunCommand};
 use crate::{setup, workspace};
 
@@ -88,6 +88,9 @@ fn complete(guest: &mut GuestOptions) -> Result<()> {
     guest.memory.get_or_insert(MEMORY);
     if !guest.pass.iter().any(PassOption::is_net) {
         guest.net.get_or_insert_with(NetOption::user);
+    }
+    if guest.pass.is_empty() {
+        guest.balloon.get_or_insert(BalloonOption(Some(0)));
     }
     let more = if guest.console == Some(ConsoleOption::VirtioMmio) { VIRTIO_CONSOLE } else { "" };
     guest.append.get_or_insert_with(|| format!("{APPEND}{more}"));

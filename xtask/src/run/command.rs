@@ -144,7 +144,7 @@ impl Line {
         self.others(guest, if copied { "console" } else { "serial0" });
     }
 
-    /// Console and source of random bytes, in the last slots that are free, as
+    /// Console, source of random bytes and balloon, in the last slots that are free, as
     /// the VMM has them; `terminal` is the name of QEMU's.
     fn others(&mut self, guest: &Guest, terminal: &str) {
         let first = guest.disks.len() + usize::from(guest.net.is_some()) + guest.passed.len();
@@ -157,6 +157,9 @@ impl Line {
         let rng = guest.rng == RngModel::VirtioMmio;
         if let Some(slot) = if rng { free.next() } else { None } {
             self.add(&format!("-device virtio-rng-device,bus=virtio-mmio-bus.{slot}"));
+        }
+        if let Some(slot) = if guest.balloon.is_some() { free.next() } else { None } {
+            self.add(&format!("-device virtio-balloon-device,bus=virtio-mmio-bus.{slot}"));
         }
     }
 

@@ -53,6 +53,8 @@ pub(super) struct Guest {
     pub(super) console: ConsoleModel,
     /// The source of random bytes, likewise.
     pub(super) rng: RngModel,
+    /// It has a balloon, and is asked for this many bytes.
+    pub(super) balloon: Option<u64>,
 }
 
 /// One disk, checked.
@@ -106,10 +108,20 @@ impl Guest {
             no_reboot: options.no_reboot,
             console: options.console.map(ConsoleModel::from).unwrap_or_default(),
             rng: options.rng.map(RngModel::from).unwrap_or_default(),
+            balloon: options.balloon.and_then(|balloon| balloon.0),
             kernel,
             name,
         };
         guest.check_slots()?;
+        if guest.balloon.is_some() && !guest.passed.is_empty() {
+            return Err(mistake(format!(
+                "{}: --balloon can't go with --pass, as its device may write to what was given back",
+                guest.name
+            )));
+        }
+        if guest.balloon.is_some_and(|bytes| bytes >= memory) {
+            return Err(mistake(format!("{}: --balloon must leave some of --memory", guest.name)));
+        }
         Ok(guest)
     }
 
@@ -119,11 +131,12 @@ impl Guest {
         let others = usize::from(self.console == ConsoleModel::VirtioMmio)
             + usize::from(self.rng == RngModel::VirtioMmio)
             + usize::from(self.net.as_ref().is_some_and(Net::in_slot))
+            + usize::from(self.balloon.is_some())
             + self.passed.len();
         match self.disks.iter().filter(in_slot).count() + others > SLOTS {
             true => Err(mistake(format!(
                 "{} has more than {SLOTS} virtio-mmio devices; make some disks model=pv, \
-                 or leave out --net, --pass, --console or --rng",
+                 or leave out --net, --pass, --console, --rng or --balloon",
                 self.name
             ))),
             false => Ok(()),

@@ -10,7 +10,7 @@ use trapeze_vmm::bundle::{Boot, ConsoleModel, CpuMode, RngModel};
 
 use super::net::NetOption;
 use super::pass::PassOption;
-use super::values::{CauseName, DiskOption, EscapeKey, Size};
+use super::values::{BalloonOption, CauseName, DiskOption, EscapeKey, Size};
 
 /// What describes one guest.
 #[derive(Args, Deserialize, Clone, Default, Debug)]
@@ -58,6 +58,9 @@ pub struct GuestOptions {
     /// Source of random bytes besides the paravirtual one [default: none]
     #[arg(long)]
     pub rng: Option<RngOption>,
+    /// Memory balloon, and what the guest is asked to give back at first: a size, 0, or none [default: none]
+    #[arg(long, value_name = "SIZE")]
+    pub balloon: Option<BalloonOption>,
 }
 
 /// What describes the run as a whole.
@@ -198,6 +201,7 @@ impl GuestOptions {
             || self.no_reboot
             || self.console.is_some()
             || self.rng.is_some()
+            || self.balloon.is_some()
     }
 }
 

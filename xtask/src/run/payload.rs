@@ -24,6 +24,8 @@ const INITRD_MAX: u64 = 512 << 20;
 /// The largest bundle: QEMU 10 wants its device tree behind the initrd and
 /// below 3 GiB, which is 1 GiB above the start of RAM.
 const BUNDLE_MAX: u64 = 480 << 20;
+/// What the VMM keeps for each disk of QEMU's, where balloons make memory spare.
+const STAGE: u64 = 5 << 20;
 /// RAM is a multiple of this.
 const UNIT: u64 = 16 << 20;
 
@@ -112,6 +114,7 @@ fn bundle_guest(number: usize, guest: &Guest, shared: &[&Path]) -> Result<Bundle
         no_reboot: guest.no_reboot,
         console: guest.console,
         rng: guest.rng,
+        balloon: guest.balloon,
     })
 }
 
@@ -145,6 +148,9 @@ pub(super) fn machine_memory(plan: &Plan, bundle: u64) -> u64 {
     let disks = plan.guests.iter().flat_map(|guest| &guest.disks);
     let overlays = disks.filter(|disk| disk.storage.is_overlay());
     let rooms: u64 = overlays.map(|disk| disk.room).sum();
-    let need = OWN + guests.sum::<u64>() + rooms + bundle;
+    let real = plan.guests.iter().flat_map(|guest| &guest.disks).filter(|d| d.storage.is_qemu());
+    let balloons = plan.guests.iter().any(|guest| guest.balloon.is_some());
+    let stages = if balloons { real.count() as u64 * STAGE } else { 0 };
+    let need = OWN + guests.sum::<u64>() + rooms + stages + bundle;
     (need + need.min(INITRD_MAX)).next_multiple_of(UNIT)
 }

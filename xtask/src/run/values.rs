@@ -195,6 +195,23 @@ impl FromStr for EscapeKey {
     }
 }
 
+/// `--balloon SIZE`: what a guest is asked to give back at first, or none.
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
+#[serde(try_from = "String")]
+pub struct BalloonOption(pub Option<u64>);
+
+impl FromStr for BalloonOption {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.to_ascii_lowercase().as_str() {
+            "none" => Ok(Self(None)),
+            "0" => Ok(Self(Some(0))),
+            _ => text.parse().map(|Size(bytes)| Self(Some(bytes))),
+        }
+    }
+}
+
 /// One of the causes of `--trace-only`.
 #[derive(Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
 #[serde(try_from = "String")]
@@ -225,7 +242,7 @@ macro_rules! from_string {
 }
 pub(super) use from_string;
 
-from_string!(Size, DiskOption, EscapeKey, CauseName);
+from_string!(Size, DiskOption, EscapeKey, BalloonOption, CauseName);
 
 #[cfg(test)]
 mod tests {
@@ -279,6 +296,14 @@ mod tests {
             let problem = text.parse::<EscapeKey>().unwrap_err();
             assert!(problem.contains(part), "{text}: {problem}");
         }
+    }
+
+    #[test]
+    fn balloons_may_be_empty_or_missing() {
+        for (text, bytes) in [("none", None), ("0", Some(0)), ("64M", Some(64 << 20))] {
+            assert_eq!(text.parse(), Ok(BalloonOption(bytes)), "{text}");
+        }
+        assert!("3".parse::<BalloonOption>().unwrap_err().contains("M or G"));
     }
 
     #[test]

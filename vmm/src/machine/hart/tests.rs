@@ -17,6 +17,7 @@ const NOTHING: Trap = Trap { cause: 2, value: 0x3400_2073 };
 const BREAKPOINT: Trap = Trap { cause: 3, value: 0 };
 
 mod assisted;
+mod balloon;
 mod passed;
 
 type FakeHart = Hart<FakeHost>;

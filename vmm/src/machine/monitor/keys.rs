@@ -19,6 +19,10 @@ pub(super) enum Command {
     Exits,
     /// Pauses it, or lets it go on.
     Pause,
+    /// Asks it for more of its memory.
+    Shrink,
+    /// Asks it for less.
+    Grow,
     /// Resets it.
     Reset,
     /// Powers it off.
@@ -30,12 +34,13 @@ pub(super) enum Command {
 }
 
 /// The keys, with what they do.
-const KEYS: [(&str, &str); 8] = [
+const KEYS: [(&str, &str); 9] = [
     ("n", "type to the next guest"),
     ("1-8", "type to the guest of that number"),
     ("l", "list the guests"),
     ("e", "exits of this guest by cause"),
     ("p", "pause this guest, or let it go on"),
+    ("- +", "ask for an eighth of its memory, or give an eighth back"),
     ("r", "reset it"),
     ("o", "power it off"),
     ("?", "this list"),
@@ -69,6 +74,8 @@ impl Keys {
             b'l' => Command::List,
             b'e' => Command::Exits,
             b'p' => Command::Pause,
+            b'-' => Command::Shrink,
+            b'+' => Command::Grow,
             b'r' => Command::Reset,
             b'o' => Command::Off,
             b'?' | b'h' => Command::Help,
@@ -138,7 +145,7 @@ mod tests {
         let known: Vec<u8> = (b'!'..=b'~')
             .filter(|key| commands(&mut keys, &[5, *key]) != [Command::Unknown])
             .collect();
-        assert_eq!(known, b"12345678?ehlnopr", "h is ? for those who do not look");
+        assert_eq!(known, b"+-12345678?ehlnopr", "h is ? for those who do not look");
         let help = keys.help();
         for (key, what) in KEYS {
             assert!(help.contains(&format!("  {key:<8} {what}\n")), "{help}");

@@ -12,6 +12,9 @@ use super::guest::{Guest, Power};
 use super::{Host, Machine, report};
 use keys::Command;
 
+use crate::addr::PAGE_SIZE;
+use crate::spare::Summary;
+
 impl Machine {
     /// A byte was typed on the terminal.
     pub(super) fn typed<H: Host>(&self, host: &H, byte: u8) {
@@ -36,7 +39,9 @@ impl Machine {
             Command::List => self.list(),
             Command::Exits => report::text(guest),
             Command::Help => self.console.keys.lock().help(),
-            Command::Pause | Command::Reset | Command::Off if guest.power() != Power::On => {
+            Command::Pause | Command::Reset | Command::Off | Command::Shrink | Command::Grow
+                if guest.power() != Power::On =>
+            {
                 format!("{name} is off\n")
             }
             Command::Pause if guest.is_paused() => {
@@ -47,6 +52,8 @@ impl Machine {
                 guest.pause(host);
                 format!("{name} is paused; its clock goes on\n")
             }
+            Command::Shrink => resize(host, guest, |eighths| eighths + 1),
+            Command::Grow => resize(host, guest, |eighths| eighths.saturating_sub(1)),
             Command::Reset => {
                 guest.end(host, Power::Reset, 0);
                 format!("{name} is reset\n")
@@ -107,9 +114,30 @@ impl Machine {
                 guest.ram.len() >> 20,
                 guest.stats().exits(),
             ));
+            if guest.ram.absent() != 0 {
+                text.push_str(&format!("     gave back {} MiB\n", guest.ram.absent() >> 20));
+            }
+        }
+        let Summary { pages, used, hits } = self.spare.summary();
+        if pages != 0 {
+            let [pages, used] = [pages, used].map(|n| n as u64 * PAGE_SIZE / 1024);
+            text.push_str(&format!(
+                "spare: {pages} KiB, {used} of them hold what was read from disks; found: {hits}\n"
+            ));
         }
         text
     }
+}
+
+/// Changes how many eighths of its memory a guest is asked for.
+fn resize<H: Host>(host: &H, guest: &Guest, change: impl FnOnce(u64) -> u64) -> String {
+    let (name, all) = (&guest.name, guest.ram.len());
+    let Some(wanted) = guest.balloon.as_ref().map(|(ledger, _)| ledger.wanted()) else {
+        return format!("{name} has no balloon: --balloon 0\n");
+    };
+    let bytes = change(wanted * 8 / all).min(7) * (all / 8);
+    guest.ask_for(host, bytes);
+    format!("{name} is asked for {} of its {} MiB\n", bytes >> 20, all >> 20)
 }
 
 fn state(guest: &Guest) -> &'static str {

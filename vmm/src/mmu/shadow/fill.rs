@@ -85,7 +85,10 @@ impl Shadow {
         }
         let memory = ram.hpa(target, PAGE_SIZE);
         let registers = if memory.is_none() { self.registers(target) } else { None };
-        let Some(hpa) = memory.or(registers) else { return Outcome::Device(gpa) };
+        let Some(hpa) = memory.or(registers) else {
+            let absent = ram.is_absent(target);
+            return if absent { Outcome::Absent(target) } else { Outcome::Device(gpa) };
+        };
         let granted = if registers.is_some() { granted - Rights::X } else { granted };
         if granted.is_empty() || (registers.is_some() && access == Access::Execute) {
             return Outcome::AccessFault;

@@ -56,6 +56,8 @@ pub enum Outcome {
     /// The page is neither RAM nor a device of the guest's own: the caller
     /// asks the bus.
     Device(Gpa),
+    /// The page is RAM that the guest gave back: the caller gives it to it.
+    Absent(Gpa),
     /// The guest takes a page fault.
     PageFault,
     /// The guest takes an access fault.
