@@ -24,7 +24,7 @@ use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, 
 
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use crate::addr::{Gpa, Hpa, PAGE_SHIFT, PAGE_SIZE, to_usize};
+use crate::addr::{Gpa, Hpa, PAGE_SHIFT, to_usize};
 use absent::Absent;
 
 /// An access that leaves guest RAM, or is not naturally aligned.
@@ -350,47 +350,10 @@ impl GuestRam {
 }
 
 impl GuestRam {
-    /// Number of a page from the start of RAM.
-    fn page_index(&self, gpa: Gpa) -> Option<usize> {
-        let offset = gpa.0.wrapping_sub(self.base.0);
-        (offset < self.len).then(|| to_usize(offset >> PAGE_SHIFT))
-    }
-
-    /// Takes the page at `gpa` away from the guest; `false` if it has none
-    /// there. Nobody gets at it from now on, but who has begun may not have
-    /// ended.
-    pub fn withdraw(&self, gpa: Gpa) -> bool {
-        self.page_index(gpa).is_some_and(|page| self.absent.insert(page))
-    }
-
-    /// Whether the guest gave back the page at `gpa`.
-    pub fn is_absent(&self, gpa: Gpa) -> bool {
-        self.absent.count() != 0 && self.page_index(gpa).is_some_and(|page| self.absent.has(page))
-    }
-
-    /// Bytes that it gave back.
-    pub fn absent(&self) -> u64 {
-        self.absent.count() as u64 * PAGE_SIZE
-    }
-
-    /// The pages that it gave back.
-    pub fn absent_pages(&self) -> impl Iterator<Item = Gpa> + '_ {
-        self.absent.all().map(|page| self.base.wrapping_add((page as u64) << PAGE_SHIFT))
-    }
-
     /// The page at `gpa`, which is absent, as the VMM's.
     pub fn frame(&self, gpa: Gpa) -> Option<Frame> {
         let page = self.page_index(gpa).filter(|page| self.absent.has(*page))?;
         NonNull::new(self.host.as_ptr().wrapping_add(page * PAGE)).map(Frame)
-    }
-
-    /// Gives the guest an absent page back, full of zeroes. There is no frame
-    /// of it any more.
-    pub fn restore(&self, gpa: Gpa) {
-        if let Some(mut frame) = self.frame(gpa) {
-            frame.clear();
-            self.page_index(gpa).inspect(|page| self.absent.remove(*page));
-        }
     }
 }
 

@@ -4,6 +4,9 @@
 use alloc::boxed::Box;
 use core::sync::atomic::{AtomicU16, AtomicU64, AtomicUsize, Ordering};
 
+use super::GuestRam;
+use crate::addr::{Gpa, PAGE_SHIFT, PAGE_SIZE, to_usize};
+
 /// Pages in a block, whose absent ones are counted: a superpage of 2 MiB.
 const BLOCK: usize = 512;
 /// Pages in a word of bits.
@@ -87,6 +90,45 @@ impl Absent {
         let some = blocks.filter(|(_, count)| count.load(Ordering::Acquire) != 0);
         let pages = some.flat_map(|(block, _)| block * BLOCK..(block + 1) * BLOCK);
         pages.filter(|page| self.has(*page))
+    }
+}
+
+impl GuestRam {
+    /// Number of a page from the start of RAM.
+    pub(super) fn page_index(&self, gpa: Gpa) -> Option<usize> {
+        let offset = gpa.0.wrapping_sub(self.base.0);
+        (offset < self.len).then(|| to_usize(offset >> PAGE_SHIFT))
+    }
+
+    /// Takes the page at `gpa` away from the guest; `false` if it has none
+    /// there. Nobody gets at it from now on, but who has begun may not have
+    /// ended.
+    pub fn withdraw(&self, gpa: Gpa) -> bool {
+        self.page_index(gpa).is_some_and(|page| self.absent.insert(page))
+    }
+
+    /// Whether the guest gave back the page at `gpa`.
+    pub fn is_absent(&self, gpa: Gpa) -> bool {
+        self.absent.count() != 0 && self.page_index(gpa).is_some_and(|page| self.absent.has(page))
+    }
+
+    /// Bytes that it gave back.
+    pub fn absent(&self) -> u64 {
+        self.absent.count() as u64 * PAGE_SIZE
+    }
+
+    /// The pages that it gave back.
+    pub fn absent_pages(&self) -> impl Iterator<Item = Gpa> + '_ {
+        self.absent.all().map(|page| self.base.wrapping_add((page as u64) << PAGE_SHIFT))
+    }
+
+    /// Gives the guest an absent page back, full of zeroes. There is no frame
+    /// of it any more.
+    pub fn restore(&self, gpa: Gpa) {
+        if let Some(mut frame) = self.frame(gpa) {
+            frame.clear();
+            self.page_index(gpa).inspect(|page| self.absent.remove(*page));
+        }
     }
 }
 
