@@ -5,11 +5,12 @@
 //!   operation   what is measured, and what it should cost
 //!   machine     the probe `cost`, run natively and as a guest
 //!   cpu         the suite: figures and exits of each operation
-//!   ladder      the suite of disks, with tables and pictures of its own
+//!   ladder      the suites of devices, with tables and pictures of their own
 //!   xv6         the user's own xv6, with our drivers and without
 //!   profile     the instructions of one operation, by function of the VMM
 //!   report      what was measured, where: JSON
 //!   render      the same as tables
+//!   publish     the committed report, and the pages that show its tables
 //!   compare     what changed between two reports
 //! ```
 //!
@@ -22,6 +23,7 @@ pub mod machine;
 pub mod operation;
 pub mod profile;
 mod progress;
+pub mod publish;
 pub mod render;
 pub mod report;
 pub mod xv6;

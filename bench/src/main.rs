@@ -8,7 +8,7 @@ use bench::ladder::{self, Effort, expected, plot, streams, tables, ways};
 use bench::machine::{self, Bench};
 use bench::render::{self, Look};
 use bench::report::Report;
-use bench::{compare, cpu, operation, profile, xv6};
+use bench::{compare, cpu, operation, profile, publish, xv6};
 use clap::{Args, Parser, ValueEnum};
 use xtask::failure::{Context, Failure, Result, mistake};
 
@@ -60,6 +60,9 @@ struct BenchOptions {
     /// Write report.json, report.md and pictures here instead of target/bench
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Write them to bench/reports, and their tables into README.md and docs/benchmarks.md
+    #[arg(long, conflicts_with_all = ["out", "suite"])]
+    publish: bool,
 }
 
 fn main() -> ExitCode {
@@ -91,7 +94,10 @@ fn measure(options: BenchOptions) -> Result<()> {
     let console = climb(Suite::Console, &ways::CONSOLE)?;
     let network = climb(Suite::Network, &ways::NETWORK)?;
     let report = Report::new(cpu, [disks, console, network])?;
-    let dir = options.out.map_or_else(machine::scratch, Ok)?;
+    let dir = match (options.publish, options.out) {
+        (true, _) => publish::dir(),
+        (false, out) => out.map_or_else(machine::scratch, Ok)?,
+    };
     fs::create_dir_all(&dir).context(format!("create {}", dir.display()))?;
     if wants(Suite::Xv6) {
         measure_xv6(&dir)?;
@@ -106,6 +112,9 @@ fn measure(options: BenchOptions) -> Result<()> {
     }
     if !report.ladder.is_empty() {
         plot::all(&report.ladder, &dir)?;
+    }
+    if options.publish {
+        publish::pages(&report)?;
     }
     show(&report);
     println!("{}: exits by cause, and more", dir.join("report.md").display());

@@ -30,19 +30,22 @@ pub const CATEGORIES: [(&str, &[&str]); 8] = [
     ("exit handling", &[""]),
 ];
 
-/// Reads of the first window: few where one takes a million instructions.
-fn rounds(way: &Way) -> u32 {
-    if way.driver == "ata" { 1 } else { 20 }
+/// How often `depth` reads are in the first window: few where one takes a
+/// million instructions.
+fn rounds(way: &Way, depth: u32) -> u32 {
+    if way.driver == "ata" { 1 } else { (20 / depth).max(4) }
 }
 
-/// Profiles one rung.
+/// Profiles one rung: instructions per read, `depth` at a time.
 ///
 /// # Errors
 /// If the run fails.
-pub(super) fn of(ladder: &Ladder, suite: &Suite, way: &Way) -> Result<Vec<Part>> {
-    let rounds = rounds(way);
-    let run = ladder.to_profile(suite, way, rounds);
-    Ok(sum(&profile::of_run(run, ladder.kernel(), rounds)?))
+pub(super) fn of(ladder: &Ladder, suite: &Suite, way: &Way, depth: u32) -> Result<Vec<Part>> {
+    let rounds = rounds(way, depth);
+    let run = ladder.to_profile(suite, way, depth, rounds);
+    let mut parts = sum(&profile::of_run(run, ladder.kernel(), rounds)?);
+    parts.iter_mut().for_each(|part| part.instructions /= f64::from(depth));
+    Ok(parts)
 }
 
 /// Shares by category, in the order of [`CATEGORIES`].

@@ -51,7 +51,7 @@ impl Effort {
 pub fn measure(suite: &Suite, effort: Effort) -> Result<Vec<Rung>> {
     let ladder = Ladder::prepare()?;
     let counted = suite.ways.iter().filter(|way| way.is_counted()).count();
-    let profiled = suite.ways.iter().filter(|way| way.is_profiled()).count();
+    let profiled: usize = suite.ways.iter().map(|way| way.profiled().len()).sum();
     let progress = Progress::new(effort.rounds * suite.ways.len() + counted + profiled);
     let mut timed: Vec<Vec<Vec<Measured>>> = suite.ways.iter().map(|_| Vec::new()).collect();
     for round in 1..=effort.rounds {
@@ -64,18 +64,18 @@ pub fn measure(suite: &Suite, effort: Effort) -> Result<Vec<Rung>> {
     let mut rungs = Vec::new();
     for (way, rounds) in suite.ways.iter().zip(&timed) {
         let mut cells = result::cells(rounds, &native);
-        let mut parts = Vec::new();
         if way.is_counted() {
             let what = format!("{} {}, instructions", suite.name, way.name);
             let counted = progress.step(&what, || ladder.count(suite, way))?;
             result::add_instructions(&mut cells, &counted);
         }
-        if way.is_profiled() {
-            let what = format!("{} {}, breakdown", suite.name, way.name);
-            parts = progress.step(&what, || breakdown::of(&ladder, suite, way))?;
+        let mut parts = [Vec::new(), Vec::new()];
+        for (parts, depth) in parts.iter_mut().zip(way.profiled()) {
+            let what = format!("{} {}, breakdown at depth {depth}", suite.name, way.name);
+            *parts = progress.step(&what, || breakdown::of(&ladder, suite, way, *depth))?;
         }
-        let (name, what) = (way.name.to_owned(), way.what.to_owned());
-        rungs.push(Rung { name, what, cells, parts });
+        let ([parts, deep_parts], name, what) = (parts, way.name.to_owned(), way.what.to_owned());
+        rungs.push(Rung { name, what, cells, parts, deep_parts });
     }
     Ok(rungs)
 }

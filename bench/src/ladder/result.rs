@@ -22,6 +22,9 @@ pub struct Rung {
     /// Where the instructions of one read of 4 KiB go.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parts: Vec<Part>,
+    /// The same of one of 32 that are in flight together.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub deep_parts: Vec<Part>,
 }
 
 /// One combination.

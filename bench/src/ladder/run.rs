@@ -98,8 +98,8 @@ impl Ladder {
     }
 
     /// `cargo xtask run` for a rung, to be profiled.
-    pub(super) fn to_profile(&self, suite: &Suite, way: &Way, rounds: u32) -> Command {
-        let append = format!("sizes=4096 depths=1 rounds={rounds}");
+    pub(super) fn to_profile(&self, suite: &Suite, way: &Way, depth: u32, rounds: u32) -> Command {
+        let append = format!("sizes=4096 depths={depth} rounds={rounds}");
         let mut command = self.command(suite, way, &self.small_image, &append);
         command.arg("--icount");
         command

@@ -2,7 +2,7 @@
 
 use tabled::builder::Builder;
 
-use super::breakdown::CATEGORIES;
+use super::breakdown::{CATEGORIES, Part};
 use super::expected::{self, Expected};
 use super::result::{Cell, Rung};
 use super::run::Key;
@@ -76,19 +76,19 @@ pub fn expectations(all: &[Expected], look: Look) -> String {
     finish(table, look, 1)
 }
 
-/// Instructions of one read of 4 KiB by category.
-fn breakdown(rungs: &[Rung], look: Look) -> String {
-    let rungs: Vec<&Rung> = rungs.iter().filter(|rung| !rung.parts.is_empty()).collect();
+/// Instructions of one read of 4 KiB by category, as `parts` has them.
+fn breakdown(rungs: &[Rung], parts: fn(&Rung) -> &[Part], look: Look) -> String {
+    let rungs: Vec<&Rung> = rungs.iter().filter(|rung| !parts(rung).is_empty()).collect();
     let mut table = Builder::default();
     let names = rungs.iter().map(|rung| rung.name.clone());
     table.push_record([String::new()].into_iter().chain(names));
     for (category, _) in CATEGORIES {
-        let of = |rung: &&Rung| rung.parts.iter().find(|part| part.category == category).cloned();
+        let of = |rung: &&Rung| parts(rung).iter().find(|part| part.category == category).cloned();
         let figures = rungs.iter().map(|rung| of(rung).map_or(0.0, |part| part.instructions));
         let told = figures.map(|figure| number(figure.round()));
         table.push_record([category.to_owned()].into_iter().chain(told));
     }
-    let sum = |rung: &&Rung| rung.parts.iter().map(|part| part.instructions).sum::<f64>();
+    let sum = |rung: &&Rung| parts(rung).iter().map(|part| part.instructions).sum::<f64>();
     let sums = rungs.iter().map(|rung| number(sum(rung).round()));
     table.push_record(["all".to_owned()].into_iter().chain(sums));
     finish(table, look, 1)
@@ -132,8 +132,10 @@ pub fn markdown(rungs: &[Rung]) -> String {
         plot::BREAKDOWN,
     );
     text += &format!(
-        "\n## Instructions of one read of 4 KiB\n\n{}\n\n## Exits of one read of 4 KiB\n\n{}\n",
-        breakdown(rungs, Look::Markdown),
+        "\n## Instructions of one read of 4 KiB\n\n{}\n\nOf one of 32 in flight together:\n\n{}\n\n\
+         ## Exits of one read of 4 KiB\n\n{}\n",
+        breakdown(rungs, |rung| &rung.parts, Look::Markdown),
+        breakdown(rungs, |rung| &rung.deep_parts, Look::Markdown),
         causes(rungs, Look::Markdown),
     );
     for (title, keys) in combinations(rungs) {
@@ -159,7 +161,6 @@ fn combinations(rungs: &[Rung]) -> Vec<(String, Vec<Key>)> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::ladder::breakdown::Part;
     use crate::ladder::result::tests::key;
     use crate::machine::Figures;
 
@@ -177,7 +178,8 @@ pub(crate) mod tests {
         };
         let part = Part { category: "world switch".to_owned(), instructions: 200.0 };
         let (name, cells) = (name.to_owned(), vec![cell(1), cell(32)]);
-        Rung { name, what: "a disk".to_owned(), cells, parts: vec![part] }
+        let deep_parts = vec![part.clone()];
+        Rung { name, what: "a disk".to_owned(), cells, parts: vec![part], deep_parts }
     }
 
     pub(crate) fn example() -> Vec<Rung> {

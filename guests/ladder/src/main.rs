@@ -1,12 +1,13 @@
-//! Measures one disk: the same workload by any of five drivers, so that what
-//! differs is the path to the disk.
+//! Measures one device: the same workload by any of its drivers, so that what
+//! differs is the path to the device.
 //!
 //! ```text
-//!   ata      task file and data port, each access of which traps
-//!   virtio   virtio-mmio, version 1 or 2, by the queues of `virtio-drivers`
-//!   bridge   the same queues and driver, on the paravirtual transport
-//!   sync     `guest-drivers`, one request at a time
-//!   pv       `guest-drivers`, many requests at a time
+//!   ata      disk: task file and data port, each access of which traps
+//!   uart     console: a byte at a time
+//!   virtio   all: virtio-mmio, version 1 or 2, by the queues of `virtio-drivers`
+//!   bridge   all: the same queues, on the paravirtual transport
+//!   sync     disk: `guest-drivers`, one request at a time
+//!   pv       all: `guest-drivers`, many requests at a time
 //! ```
 //!
 //! The command line says which, and what to measure (see `kernel/args.rs`). A driver
