@@ -36,6 +36,12 @@
 //!  adapters    the drivers as other crates want them
 //! ```
 //!
+//! # Features
+//!
+//! `alloc`, `device-tree` (the default), and adapters to other crates, named
+//! after them: `embedded-io`, `embedded-sdmmc`, `log`, `rand_core`, `smoltcp`,
+//! `virtio-drivers`. The README has a table.
+//!
 //! # Who owns a buffer
 //!
 //! A buffer in flight is the device's. So drivers take buffers by value
@@ -48,6 +54,11 @@
 
 #[cfg(test)]
 extern crate std;
+
+/// The examples of the README, compiled.
+#[cfg(all(doctest, feature = "device-tree"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 mod adapters;
 mod block;

@@ -71,6 +71,18 @@ fn what_is_typed_is_read_in_order() {
 }
 
 #[test]
+fn what_was_typed_is_read_without_a_call() {
+    let (machine, terminal, mut console) = with_console();
+    let before = machine.calls();
+    for _ in 0..10 {
+        terminal.type_in(b"abc");
+        machine.poll();
+        assert_eq!(console.read(&mut [0; 10]), 3);
+    }
+    assert_eq!(machine.calls() - before, 0);
+}
+
+#[test]
 fn random_bytes_come_in_any_number() {
     let device: AnyDevice = Box::new(entropy::Entropy::new(Random::new([7; 32])));
     let machine = Machine::new(vec![device]);

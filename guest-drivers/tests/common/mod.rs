@@ -120,6 +120,11 @@ impl Machine {
         self.calls.borrow().iter().filter(|call| **call == function).count()
     }
 
+    /// How many calls the guest made.
+    pub(crate) fn calls(&self) -> usize {
+        self.calls.borrow().len()
+    }
+
     /// Lets devices go on with what is under way.
     pub(crate) fn poll(&self) {
         let mut pv = self.pv.borrow_mut();
