@@ -9,6 +9,8 @@
 //!  0x1000_0000  UART 16550           4 KiB   irq 10
 //!  0x1000_1000  virtio-mmio slots  8 x 4 KiB irq 1 to 8
 //!  0x1001_0000  ATA disk             4 KiB   irq 12
+//!  0x3000_0000  PCI: configuration    1 MiB   irq 32 to 35
+//!  0x4000_0000  PCI: memory           1 GiB
 //!  0x8000_0000  RAM, as much as the guest has
 //! ```
 //!
@@ -92,6 +94,10 @@ pub const ATA: Window = Window::new(0x1001_0000, 0x1000);
 pub const ATA_COMMAND: Window = Window::new(ATA.base.0, 8);
 /// Its control block: alternate status and device control.
 pub const ATA_CONTROL: Window = Window::new(ATA.base.0 + crate::dev::ata::CONTROL, 1);
+/// Configuration space of PCI bus 0.
+pub const PCI_CONFIG: Window = Window::new(0x3000_0000, 0x10_0000);
+/// Where windows of PCI functions can be.
+pub const PCI_MEMORY: Window = Window::new(0x4000_0000, 0x4000_0000);
 /// First address of RAM.
 pub const RAM_BASE: Gpa = Gpa(0x8000_0000);
 
@@ -105,6 +111,9 @@ pub const UART_IRQ: u32 = 10;
 pub const RTC_IRQ: u32 = 11;
 /// PLIC source of the ATA disk.
 pub const ATA_IRQ: u32 = 12;
+
+/// The first of the four PLIC sources of PCI functions.
+pub const PCI_IRQS: u32 = 32;
 
 /// PLIC source of virtio-mmio slot `slot`.
 pub const fn virtio_irq(slot: u8) -> u32 {
@@ -122,7 +131,8 @@ const _: () = {
     assert!(FINISHER.end().0 == RTC.base.0 && RTC.end().0 < CLINT.base.0);
     assert!(CLINT.end().0 < PLIC.base.0 && PLIC.end().0 < UART.base.0);
     assert!(UART.end().0 == VIRTIO.base.0 && VIRTIO.end().0 < ATA.base.0);
-    assert!(ATA.end().0 < RAM_BASE.0 && ATA.size == VIRTIO_STRIDE);
+    assert!(ATA.end().0 < PCI_CONFIG.base.0 && ATA.size == VIRTIO_STRIDE);
+    assert!(PCI_CONFIG.end().0 < PCI_MEMORY.base.0 && PCI_MEMORY.end().0 == RAM_BASE.0);
     assert!(UART.size == VIRTIO_STRIDE && RTC.size == FINISHER.size);
     assert!(virtio_irq(VIRTIO_SLOTS - 1) < UART_IRQ && UART_IRQ < RTC_IRQ && RTC_IRQ < ATA_IRQ);
 };
@@ -147,6 +157,10 @@ pub enum Region {
     Virtio(u8),
     /// [`ATA`]
     Ata,
+    /// [`PCI_CONFIG`]
+    PciConfig,
+    /// [`PCI_MEMORY`]
+    PciMemory,
     /// Nothing, or an access that is not naturally aligned, which no device
     /// takes: an access fault.
     None,
@@ -164,6 +178,8 @@ pub fn find(gpa: Gpa, width: Width) -> (Region, u64) {
     match gpa.0 >> 24 {
         0x10 => by_page(gpa.0 - UART.base.0),
         0x0c..0x10 => within(PLIC, Region::Plic, gpa),
+        0x30 => within(PCI_CONFIG, Region::PciConfig, gpa),
+        0x40..0x80 => within(PCI_MEMORY, Region::PciMemory, gpa),
         0x02 => within(CLINT, Region::Clint, gpa),
         0x00 if gpa >= RTC.base => within(RTC, Region::Rtc, gpa),
         0x00 => within(FINISHER, Region::Finisher, gpa),
@@ -208,6 +224,8 @@ mod tests {
             (PLIC, Region::Plic),
             (UART, Region::Uart),
             (ATA, Region::Ata),
+            (PCI_CONFIG, Region::PciConfig),
+            (PCI_MEMORY, Region::PciMemory),
             (Window { base: RAM_BASE, size: u64::MAX - RAM_BASE.0 }, Region::Ram),
         ];
         list.extend((0..VIRTIO_SLOTS).map(|n| (virtio_slot(n), Region::Virtio(n))));
@@ -218,7 +236,10 @@ mod tests {
 
     #[test]
     fn every_edge_is_where_the_map_says() {
-        for page in (0..0x2000_0000u64).step_by(0x1000).chain([RAM_BASE.0, 1 << 40]) {
+        let edges = [PCI_CONFIG, PCI_MEMORY].map(|window| [window.base.0, window.end().0]);
+        let around = edges.into_iter().flatten().flat_map(|edge| [edge - 0x1000, edge]);
+        let low = (0..0x2000_0000u64).step_by(0x1000);
+        for page in low.chain(around).chain([RAM_BASE.0, 1 << 40]) {
             for gpa in [page, page + 0xff8] {
                 assert_eq!(find(Gpa(gpa), Width::Double), naive(Gpa(gpa)), "{gpa:#x}");
             }

@@ -13,6 +13,7 @@
 //!    ├─ bus     the guest-physical address map: RAM or which device
 //!    │   └─ dev, virtio, disk, net   devices as register machines
 //!    ├─ pv      the same devices behind hypercalls
+//!    ├─ pci     the bus on which it sees those of PCI
 //!    ├─ iommu   what keeps a guest's real devices within its memory
 //!    ├─ pass    devices of the real machine that belong to a guest
 //!    ├─ sbi     the firmware a guest kernel calls
@@ -45,6 +46,7 @@ pub mod mem;
 pub mod mmu;
 pub mod net;
 pub mod pass;
+pub mod pci;
 pub mod pv;
 pub mod sbi;
 pub mod spare;

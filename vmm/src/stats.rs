@@ -98,7 +98,17 @@ const KINDS: [&str; 19] = [
     "PV call, others",
 ];
 
-const DEVICES: [&str; 7] = ["UART", "PLIC", "CLINT", "finisher", "RTC", "ATA", "nothing"];
+const DEVICES: [&str; 9] = [
+    "UART",
+    "PLIC",
+    "CLINT",
+    "finisher",
+    "RTC",
+    "ATA",
+    "nothing",
+    "PCI configuration",
+    "PCI memory",
+];
 const FIRST_DEVICE: usize = CSRS + KINDS.len();
 const FIRST_SLOT: usize = FIRST_DEVICE + DEVICES.len();
 const COUNTERS: usize = FIRST_SLOT + VIRTIO_SLOTS as usize;
@@ -148,6 +158,8 @@ fn device_counter(region: Region) -> usize {
         Region::Virtio(slot) => return FIRST_SLOT + usize::from(slot % VIRTIO_SLOTS),
         Region::Ata => 5,
         Region::Ram | Region::None => 6,
+        Region::PciConfig => 7,
+        Region::PciMemory => 8,
     };
     FIRST_DEVICE + device
 }
