@@ -12,9 +12,9 @@ use dtoolkit::fdt::{Fdt, FdtNode};
 use dtoolkit::{FromPropertyValue, Node, Property};
 
 use super::{
-    ALIGN, Backend, Base, COMPATIBLE, Causes, Config, Disk, DiskModel, Extent, Guest, MAX_CPUS,
-    MAX_DISKS, MAX_GUESTS, MAX_IMAGES, MAX_PASSED, MAX_ROOM, MEMORY_UNIT, MmioVersion, Net,
-    NetModel, Passed, RealDevice, Word,
+    ALIGN, Backend, Base, COMPATIBLE, Causes, Config, Disk, DiskModel, Dma, Extent, Guest,
+    MAX_CPUS, MAX_DISKS, MAX_GUESTS, MAX_IMAGES, MAX_PASSED, MAX_PCI, MAX_ROOM, MEMORY_UNIT,
+    MmioVersion, Net, NetModel, Passed, RealDevice, Word,
 };
 use crate::addr::to_usize;
 use crate::bus::VIRTIO_SLOTS;
@@ -222,9 +222,21 @@ impl<'a> Reader<'a> {
                 }
                 RealDevice::VirtioMmio { slot }
             }
+            "pci" => {
+                let device = u8::try_from(self.need::<u32>("slot")?).unwrap_or(u8::MAX);
+                if !(1..=MAX_PCI).contains(&device) {
+                    return Err(self.bad(format!("slot: must be 1 to {MAX_PCI}")));
+                }
+                RealDevice::Pci { device }
+            }
             other => return Err(self.bad(format!("device: unknown value {other:?}"))),
         };
-        Ok(Passed { device, dma: self.word("dma")? })
+        let dma = self.word("dma")?;
+        // Only PCI has an IOMMU before it, and then it is in use.
+        match matches!(device, RealDevice::Pci { .. }) == (dma == Dma::Iommu) {
+            true => Ok(Passed { device, dma }),
+            false => Err(self.bad("dma: is iommu for pci, and for nothing else")),
+        }
     }
 
     /// A real device belongs to one guest.

@@ -110,6 +110,10 @@ fn passed_node(number: usize, passed: Passed) -> DeviceTreeNode {
             set(&mut node, "device", "virtio-mmio");
             set(&mut node, "slot", u32::from(slot));
         }
+        RealDevice::Pci { device } => {
+            set(&mut node, "device", "pci");
+            set(&mut node, "slot", u32::from(device));
+        }
     }
     set(&mut node, "dma", passed.dma.word());
     node

@@ -37,6 +37,8 @@ pub const MAX_IMAGES: usize = 64;
 pub const MAX_ROOM: u64 = 512 << 20;
 /// Disks per guest: one per virtio-mmio slot of the machine we present.
 pub const MAX_DISKS: usize = 8;
+/// The last PCI device that a guest can own: no two of them share an interrupt.
+pub const MAX_PCI: u8 = 4;
 /// Real devices that one guest owns.
 pub const MAX_PASSED: usize = 8;
 
@@ -286,6 +288,11 @@ pub enum RealDevice {
         /// Below [`VIRTIO_SLOTS`](crate::bus::VIRTIO_SLOTS).
         slot: u8,
     },
+    /// On PCI bus 0, function 0 of the device of that number.
+    Pci {
+        /// From 1 to [`MAX_PCI`].
+        device: u8,
+    },
 }
 
 /// What keeps a guest's device within the guest's memory.
@@ -297,6 +304,8 @@ pub enum Dma {
     /// Nothing does: the guest has its memory at its real address, and its
     /// device does what the guest says.
     Trusted,
+    /// The IOMMU does: what the device says is an address of the guest's.
+    Iommu,
 }
 
 impl Guest {
@@ -380,7 +389,7 @@ impl Word for CpuMode {
 
 impl Word for Dma {
     const WORDS: &'static [(&'static str, Self)] =
-        &[("mediated", Self::Mediated), ("trusted", Self::Trusted)];
+        &[("mediated", Self::Mediated), ("trusted", Self::Trusted), ("iommu", Self::Iommu)];
 }
 
 impl Word for Boot {

@@ -38,7 +38,11 @@ fn sample() -> Config {
         initrd: Some(Extent::unplaced(0)),
         disks: vec![overlay(Base::Image(1)), overlay(Base::Qemu { serial: "g1d1".into() })],
         net: Some(Net { model: NetModel::Pv, mac: Mac::numbered(1), uplink: false }),
-        passed: vec![passed(3), passed(0)],
+        passed: vec![
+            passed(3),
+            passed(0),
+            Passed { device: RealDevice::Pci { device: 4 }, dma: Dma::Iommu },
+        ],
         no_reboot: true,
         console: ConsoleModel::VirtioMmio,
         rng: RngModel::VirtioMmio,
@@ -127,6 +131,15 @@ fn refusals_name_the_node_and_the_property() {
     assert_eq!(
         problem(|c| c.guests[0].passed.push(passed(8))),
         "bundle: pass@0: slot: must be below 8"
+    );
+    let pci = |device| Passed { device: RealDevice::Pci { device }, dma: Dma::Iommu };
+    assert_eq!(
+        problem(|c| c.guests[0].passed.push(pci(5))),
+        "bundle: pass@0: slot: must be 1 to 4"
+    );
+    assert_eq!(
+        problem(|c| c.guests[0].passed.push(Passed { dma: Dma::Trusted, ..pci(1) })),
+        "bundle: pass@0: dma: is iommu for pci, and for nothing else"
     );
     assert_eq!(problem(|c| c.images.truncate(1)), "bundle: /: linux: its image is not there");
     let room = |c: &mut Config| c.guests[1].disks = vec![overlay(Base::Image(0)); 8];

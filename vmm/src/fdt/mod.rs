@@ -18,6 +18,7 @@ use dtoolkit::model::{DeviceTree, DeviceTreeNode, DeviceTreeProperty};
 use crate::addr::Gpa;
 use crate::bus::{self, Window};
 use crate::entropy::SEED;
+use crate::pci;
 
 /// A guest's machine, as far as guests differ.
 #[derive(Clone, Copy, Debug)]
@@ -48,6 +49,8 @@ pub struct Description<'a> {
     pub rtc: bool,
     /// An ATA drive.
     pub ata: Option<Ata>,
+    /// Whether there is a PCI bus.
+    pub pci: bool,
     /// The SBI extension of the paravirtual interface, if there is one.
     pub pv: Option<u32>,
 }
@@ -77,6 +80,11 @@ const NOBODY: u32 = u32::MAX;
 /// What the finisher takes to end the guest, and to start it anew.
 const POWER_OFF: u32 = 0x5555;
 const REBOOT: u32 = 0x7777;
+
+/// In the first of three cells of a PCI address: memory of 32 bits, and the
+/// number of a device.
+const PCI_SPACE: u32 = 0x0200_0000;
+const PCI_DEVICE: u32 = 1 << 11;
 
 const UART_PATH: &str = "/soc/serial@10000000";
 
@@ -174,6 +182,7 @@ impl Description<'_> {
             .chain(self.rtc.then(|| self.real_time_clock()))
             .chain(self.ata.map(|ata| self.drive(ata)))
             .chain(virtio.map(|slot| self.virtio(slot)))
+            .chain(self.pci.then(|| self.pci_bus()))
             .fold(soc, NodeExt::child)
     }
 
@@ -224,6 +233,37 @@ impl Description<'_> {
             .with("compatible", "ata-generic")
             .with("reg", registers)
             .with("pio-mode", 4u32)
+    }
+
+    /// A bus with its configuration space in memory, as in the binding of
+    /// `pci-host-ecam-generic`. Addresses on it are those of the harts, and so
+    /// are the ones by which functions reach memory.
+    fn pci_bus(&self) -> DeviceTreeNode {
+        let memory = bus::PCI_MEMORY;
+        let [start, size] = [memory.base.0.to_be_bytes(), memory.size.to_be_bytes()];
+        let ranges = [&PCI_SPACE.to_be_bytes()[..], &start, &start, &size].concat();
+        at("pci", bus::PCI_CONFIG)
+            .with("compatible", "pci-host-ecam-generic")
+            .with("device_type", "pci")
+            .flag("dma-coherent")
+            .with("#address-cells", 3u32)
+            .with("#size-cells", 2u32)
+            .with("#interrupt-cells", 1u32)
+            .with("linux,pci-domain", 0u32)
+            .with("bus-range", cells(&[0, 0]))
+            .with("ranges", ranges)
+            .with("interrupt-map-mask", cells(&[PCI_DEVICE * 3, 0, 0, 7]))
+            .with("interrupt-map", self.pci_interrupts())
+    }
+
+    /// Each device has four pins; the next one has them on the next line each.
+    fn pci_interrupts(&self) -> Vec<u8> {
+        let pins = (0..4u8).flat_map(|device| (1..=4).map(move |pin| (device, pin)));
+        let entry = |(device, pin): (u8, u8)| {
+            let irq = bus::PCI_IRQS + pci::line(device, pin);
+            cells(&[PCI_DEVICE * u32::from(device), 0, 0, pin.into(), self.plic_phandle(), irq])
+        };
+        pins.flat_map(entry).collect()
     }
 
     fn power(&self, name: &str, value: u32) -> DeviceTreeNode {
@@ -284,6 +324,11 @@ fn at(name: &str, window: Window) -> DeviceTreeNode {
 /// An address and a size of two cells each.
 fn reg(window: Window) -> Vec<u8> {
     [window.base.0.to_be_bytes(), window.size.to_be_bytes()].concat()
+}
+
+/// A list of numbers.
+fn cells(list: &[u32]) -> Vec<u8> {
+    list.iter().flat_map(|cell| cell.to_be_bytes()).collect()
 }
 
 /// A list of strings.

@@ -27,6 +27,7 @@ fn description() -> Description<'static> {
             control: Window { base: Gpa(0x1001_0010), size: 1 },
             irq: 12,
         }),
+        pci: true,
         pv: Some(0x0800_0000),
     }
 }
@@ -42,6 +43,7 @@ fn bare() -> Description<'static> {
         virtio: 0,
         rtc: false,
         ata: None,
+        pci: false,
         pv: None,
         ..description()
     }
@@ -88,6 +90,7 @@ fn every_node_is_there_and_no_other() {
             "virtio_mmio@10001000",
             "virtio_mmio@10002000",
             "virtio_mmio@10008000",
+            "pci@30000000",
         ]
     );
     let blob = bare().build();
@@ -215,6 +218,23 @@ fn options_carry_their_values() {
     assert_eq!(cells(&pv, "trapeze,sbi-extension"), [0x0800_0000]);
     let slot = fdt.find_node("/soc/virtio_mmio@10008000").unwrap();
     assert_eq!(cells(&slot, "interrupts"), [8]);
+}
+
+#[test]
+fn pci_has_the_interrupts_of_the_board() {
+    let blob = description().build();
+    let pci = Fdt::new(&blob).unwrap().find_node("/soc/pci@30000000").unwrap();
+    assert_eq!(texts(&pci, "compatible"), ["pci-host-ecam-generic"]);
+    assert_eq!(cells(&pci, "bus-range"), [0, 0]);
+    assert_eq!(cells(&pci, "ranges"), [0x200_0000, 0, 0x4000_0000, 0, 0x4000_0000, 0, 0x4000_0000]);
+    assert_eq!(cells(&pci, "interrupt-map-mask"), [0x1800, 0, 0, 7]);
+    let map = cells(&pci, "interrupt-map");
+    let lines: Vec<_> = map.chunks(6).map(|entry| (entry[0] >> 11, entry[3], entry[5])).collect();
+    assert_eq!(
+        lines[..6],
+        [(0, 1, 32), (0, 2, 33), (0, 3, 34), (0, 4, 35), (1, 1, 33), (1, 2, 34)]
+    );
+    assert_eq!((lines.len(), lines[15]), (16, (3, 4, 34)));
 }
 
 #[test]

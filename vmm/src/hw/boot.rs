@@ -15,7 +15,7 @@ use spin::Once;
 use super::console::Messages;
 use super::hart::RealHart;
 use super::memory::{Free, Map};
-use super::{clint, console, csr, heap, memory, power, rtc, virtio};
+use super::{clint, console, csr, heap, memory, pci, power, rtc, virtio};
 use crate::addr::{Gpa, to_usize};
 use crate::bundle::{self, Config, RealDevice, status};
 use crate::bus::RAM_BASE;
@@ -127,8 +127,9 @@ unsafe fn build(tree: u64) -> Result<&'static Machine, Refusal> {
     for _ in &config.guests {
         add_heap(&mut free, HEAP_PER_GUEST);
     }
-    virtio::init(config.passed().map(|passed| match passed.device {
-        RealDevice::VirtioMmio { slot } => slot,
+    virtio::init(config.passed().filter_map(|passed| match passed.device {
+        RealDevice::VirtioMmio { slot } => Some(slot),
+        RealDevice::Pci { .. } => None,
     }));
     let free = core::cell::RefCell::new(free);
     let alone = config.guests.len() == 1;
@@ -140,7 +141,9 @@ unsafe fn build(tree: u64) -> Result<&'static Machine, Refusal> {
         disk: &mut virtio::disk,
         passed: &mut |device| match device {
             RealDevice::VirtioMmio { slot } => virtio::passed(slot),
+            RealDevice::Pci { .. } => None,
         },
+        function: &mut |device, ram| pci::give(device, ram, map.iommu),
         network: &mut virtio::network,
         assists: csr::extensions() & csr::H == 0,
         has_log: virtio::has_log(),

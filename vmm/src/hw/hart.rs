@@ -1,7 +1,7 @@
 //! The real hart that this code runs on, as `machine` sees it.
 
 use super::supervisor::RealSupervisor;
-use super::{clint, console, csr, fpu, plic, switch, virtio};
+use super::{clint, console, csr, fpu, iommu, pci, plic, switch, virtio};
 use crate::addr::Hpa;
 use crate::machine::{External, FpRegisters, Host, Seat, Trap};
 use crate::vcpu::{Env, Supervisor};
@@ -144,6 +144,8 @@ impl Host for RealHart {
             let source = plic::claim()?;
             let external = match source {
                 console::IRQ => Some(External::Console),
+                _ if pci::interrupts(source) => Some(External::Passed(source)),
+                _ if iommu::interrupted(source) => None,
                 _ => virtio::interrupted(source),
             };
             if !matches!(external, Some(External::Passed(_))) {
@@ -153,7 +155,8 @@ impl Host for RealHart {
                 return external;
             }
         }
-        virtio::wants_stop().then_some(External::Stop)
+        let blocked = || iommu::fault().map(|(fault, last)| External::Blocked(fault, last));
+        virtio::wants_stop().then_some(External::Stop).or_else(blocked)
     }
 
     fn complete(&self, source: u32) {

@@ -23,8 +23,19 @@ pub(super) struct Map {
     pub(super) harts: usize,
     /// Registers of the real-time clock, if there is one.
     pub(super) rtc: Option<u64>,
+    /// The IOMMU in front of PCI, if there is one.
+    pub(super) iommu: Option<Unit>,
     /// Entropy, if QEMU gave any.
     pub(super) seed: Option<[u8; 32]>,
+}
+
+/// A device with registers and interrupts.
+#[derive(Clone, Copy)]
+pub(super) struct Unit {
+    /// First address of the registers.
+    pub(super) registers: u64,
+    /// The first of its interrupts at the PLIC.
+    pub(super) source: u32,
 }
 
 /// Reads the device tree that QEMU left at `address`.
@@ -51,7 +62,14 @@ pub(super) unsafe fn read(address: u64) -> Option<Map> {
     let soc = fdt.find_node("/soc");
     let clock = soc.and_then(|soc| soc.children().find(|node| node.name().starts_with("rtc@")));
     let rtc = clock.and_then(|node| cells(node.property("reg")?.value())).map(|[base, _]| base);
-    Some(Map { ram_end: base + length, bundle, harts, rtc, seed })
+    let unit = soc.and_then(|soc| soc.children().find(|node| node.name().starts_with("iommu@")));
+    let iommu = unit.and_then(|node| {
+        let [registers, _] = cells(node.property("reg")?.value())?;
+        let interrupts = node.property("interrupts")?;
+        let source = u32::from_be_bytes(*interrupts.value().first_chunk()?);
+        Some(Unit { registers, source })
+    });
+    Some(Map { ram_end: base + length, bundle, harts, rtc, iommu, seed })
 }
 
 /// A `reg` of one address and one size, two cells each.

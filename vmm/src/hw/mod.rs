@@ -10,6 +10,7 @@
 //! console  the real UART
 //! clint, plic, power, virtio   the other devices of the real machine
 //! fpu      floating-point registers
+//! pci, iommu   functions for guests, and what keeps them to their memory
 //! memory   who gets which part of RAM;  heap  the VMM's own
 //! panic    the VMM's own end
 //! ```
@@ -22,8 +23,10 @@ mod csr;
 mod fpu;
 mod hart;
 mod heap;
+mod iommu;
 mod memory;
 mod panic;
+mod pci;
 mod plic;
 mod power;
 mod rtc;

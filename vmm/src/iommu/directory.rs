@@ -5,6 +5,8 @@
 use alloc::boxed::Box;
 use core::sync::atomic::{AtomicU64, Ordering};
 
+use zerocopy::FromZeros;
+
 use super::{DeviceId, Stage};
 use crate::addr::to_usize;
 
@@ -33,6 +35,7 @@ impl Format {
     }
 }
 
+#[derive(FromZeros)]
 #[repr(C, align(4096))]
 struct Page([AtomicU64; WORDS]);
 
@@ -43,9 +46,9 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// A directory in which there is nobody.
-    pub fn new(format: Format) -> Self {
-        Self { page: Box::new(Page([const { AtomicU64::new(0) }; WORDS])), format }
+    /// A directory in which there is nobody; `None` if there is no memory.
+    pub fn new(format: Format) -> Option<Self> {
+        Some(Self { page: Page::new_box_zeroed().ok()?, format })
     }
 
     /// Its host-physical page number.
@@ -107,9 +110,9 @@ mod tests {
 
     #[test]
     fn only_admitted_devices_are_in_it() {
-        let stage = Stage::new(Gpa(0x8000_0000), Hpa(0x9000_0000), 2 << 20);
+        let stage = Stage::new(Gpa(0x8000_0000), Hpa(0x9000_0000), 2 << 20).unwrap();
         for (format, words_each) in [(Format::Base, 4), (Format::Extended, 8)] {
-            let directory = Directory::new(format);
+            let directory = Directory::new(format).unwrap();
             assert!(directory.page() << 12 != 0);
             assert!(directory.admit(9, 3, &stage));
             let mut expected = vec![0; WORDS];

@@ -19,7 +19,7 @@ mod stage;
 
 pub use command::Command;
 pub use directory::{Directory, Format};
-pub use fault::{Fault, RECORD};
+pub use fault::{Fault, RECORD, Told, Verdict};
 pub use stage::Stage;
 
 /// A device as the IOMMU knows it: bus, device and function number.

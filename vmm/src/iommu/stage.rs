@@ -5,6 +5,8 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
+use zerocopy::FromZeros;
+
 use crate::addr::{Gpa, Hpa, PAGE_SIZE, to_usize};
 use crate::mmu::pte::{ENTRIES, Pte, ROOT_LEVEL, Rights, leaf_size};
 
@@ -13,9 +15,12 @@ const ROOT_ENTRIES: usize = 4 * ENTRIES;
 /// `iohgatp.MODE`.
 const SV39X4: u64 = 8;
 
+// Both are made where they stay: a stack has no room for them.
+#[derive(FromZeros)]
 #[repr(C, align(16384))]
 struct Root([u64; ROOT_ENTRIES]);
 
+#[derive(FromZeros)]
 #[repr(C, align(4096))]
 struct Table([u64; ENTRIES]);
 
@@ -28,10 +33,10 @@ pub struct Stage {
 
 impl Stage {
     /// Tables that map `len` bytes at `gpa` to memory at `hpa`, all multiples
-    /// of the page size, for loads and stores. What they can't express they
-    /// leave out.
-    pub fn new(gpa: Gpa, hpa: Hpa, len: u64) -> Self {
-        let mut stage = Self { root: Box::new(Root([0; ROOT_ENTRIES])), tables: Vec::new() };
+    /// of the page size, for loads and stores. `None` if they can't, or if there
+    /// is no memory for them.
+    pub fn new(gpa: Gpa, hpa: Hpa, len: u64) -> Option<Self> {
+        let mut stage = Self { root: Root::new_box_zeroed().ok()?, tables: Vec::new() };
         let mut done = 0;
         while done < len {
             let (at, to) = (gpa.wrapping_add(done), hpa.wrapping_add(done));
@@ -42,12 +47,10 @@ impl Stage {
             let level = (1..=ROOT_LEVEL).rev().find(fits).unwrap_or(0);
             // Bits as of a shadow leaf: U, since devices are users to it.
             let leaf = Pte::shadow_leaf(to, Rights::R | Rights::W);
-            if let Some(entry) = stage.entry(at, level) {
-                *entry = leaf.0;
-            }
+            *stage.entry(at, level)? = leaf.0;
             done += leaf_size(level).max(PAGE_SIZE);
         }
-        stage
+        Some(stage)
     }
 
     /// The entry of `level` for `gpa`, with the tables above it.
@@ -71,7 +74,7 @@ impl Stage {
     /// there is none. `None` if the entry is a leaf.
     fn below(&mut self, entry: u64) -> Option<(usize, u64)> {
         if entry == 0 {
-            let table = Box::new(Table([0; ENTRIES]));
+            let table = Table::new_box_zeroed().ok()?;
             let pointer = Pte::shadow_pointer(address(&*table)).0;
             self.tables.push(table);
             return Some((self.tables.len() - 1, pointer));
@@ -129,7 +132,7 @@ mod tests {
             (0, 0x8860_0000, 4 * MIB, 2 * MIB),
         ];
         for (gpa, hpa, len, leaf) in cases {
-            let stage = Stage::new(Gpa(gpa), Hpa(hpa), len);
+            let stage = Stage::new(Gpa(gpa), Hpa(hpa), len).unwrap();
             assert_eq!(walk(&stage, gpa), Some((hpa, leaf)));
             for offset in [0, 1, 4096, len / 2 + 123, len - 4096, len - 1] {
                 let found = walk(&stage, gpa + offset).map(|(found, _)| found);
@@ -143,15 +146,15 @@ mod tests {
 
     #[test]
     fn each_table_is_made_once() {
-        let stage = Stage::new(Gpa(0x8000_0000), Hpa(0x8860_1000), 4 * MIB);
+        let stage = Stage::new(Gpa(0x8000_0000), Hpa(0x8860_1000), 4 * MIB).unwrap();
         assert_eq!(stage.tables.len(), 3, "one for the gibibyte, two for pages");
-        let stage = Stage::new(Gpa(0x8000_0000), Hpa(0x8860_0000), 512 * MIB);
+        let stage = Stage::new(Gpa(0x8000_0000), Hpa(0x8860_0000), 512 * MIB).unwrap();
         assert_eq!(stage.tables.len(), 1);
     }
 
     #[test]
     fn the_pointer_names_mode_number_and_root() {
-        let stage = Stage::new(Gpa(0), Hpa(0), 0);
+        let stage = Stage::new(Gpa(0), Hpa(0), 0).unwrap();
         let pointer = stage.pointer(5);
         assert_eq!((pointer >> 60, pointer >> 44 & 0xffff), (8, 5));
         let root = (pointer & ((1 << 44) - 1)) << 12;
@@ -159,8 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_expressed_is_left_out() {
-        let stage = Stage::new(Gpa(1 << 41), Hpa(0x8000_0000), 4096);
-        assert!(stage.tables.is_empty());
+    fn what_cannot_be_expressed_is_refused() {
+        assert!(Stage::new(Gpa(1 << 41), Hpa(0x8000_0000), 4096).is_none());
     }
 }

@@ -29,6 +29,7 @@ use crate::mem::GuestRam;
 use crate::mmu::shadow::Shadow;
 use crate::net;
 use crate::pass::Found;
+use crate::pci::Given;
 use crate::spare::Spare;
 use crate::trace::Filter;
 use crate::vcpu::Mode;
@@ -76,6 +77,9 @@ pub struct Resources<'a> {
     pub disk: &'a mut dyn FnMut(&str) -> Option<FoundDisk>,
     /// A device of the real machine that is to be a guest's own.
     pub passed: &'a mut dyn FnMut(RealDevice) -> Option<Found>,
+    /// A function on the real PCI bus that is to be a guest's own, which has
+    /// this memory; or why not.
+    pub function: &'a mut dyn FnMut(u8, &GuestRam) -> Result<Given, &'static str>,
     /// The real network interface.
     pub network: &'a mut dyn FnMut() -> Option<Box<dyn net::Wire>>,
     /// Whether vS can run in real S-mode: see [`BuildError`].
@@ -102,8 +106,9 @@ pub(super) enum Reason {
     Image(&'static str),
     NoDisk(String),
     NoNetwork,
-    NoDevice(RealDevice),
-    NoMirror(RealDevice),
+    NoDevice(u8),
+    NoMirror(u8),
+    NoFunction(u8, &'static str),
     Drives,
     NotRelocatable,
     NoSeed,
@@ -121,14 +126,17 @@ impl fmt::Display for BuildError {
             Reason::Image(what) => write!(f, "the {what} lies outside the bundle"),
             Reason::NoDisk(serial) => write!(f, "QEMU has no virtio disk with serial {serial}"),
             Reason::NoNetwork => f.write_str("QEMU has no network: -device virtio-net-device"),
-            Reason::NoDevice(RealDevice::VirtioMmio { slot }) => {
+            Reason::NoDevice(slot) => {
                 write!(f, "QEMU has no device in virtio-mmio slot {slot} that could be passed")
             }
-            Reason::NoMirror(RealDevice::VirtioMmio { slot }) => write!(
+            Reason::NoMirror(slot) => write!(
                 f,
                 "the device in virtio-mmio slot {slot} is neither a disk nor a network interface, \
                  or there is too little memory for its queues",
             ),
+            Reason::NoFunction(number, why) => {
+                write!(f, "PCI device {number} can't be passed: {why}")
+            }
             Reason::NotRelocatable => f.write_str(
                 "dma=trusted needs a kernel that starts in vS wherever it is loaded, as Linux does",
             ),
@@ -158,6 +166,8 @@ pub(super) struct Images {
     /// Bit n: slot n has a device.
     virtio: u8,
     ata: bool,
+    /// Whether there is a PCI bus.
+    pci: bool,
     /// Whether there is a real-time clock.
     clock: bool,
     seeds: Option<Arc<Seeds>>,
@@ -189,6 +199,7 @@ impl Images {
             virtio: self.virtio,
             rtc: self.clock,
             ata: self.ata.then_some(ATA),
+            pci: self.pci,
             pv: Some(PV_EXTENSION),
         };
         place.fill(ram, self.initrd, &tree.build())?;
@@ -243,6 +254,7 @@ fn build_guest(
     }
     let ends = (&wire, network.plug(number), spare);
     let mut fittings = Fittings::new((config, images), ends, resources)?;
+    fittings.add_bus((config, &ram), resources)?;
     let images = Images {
         kernel,
         initrd,
@@ -251,6 +263,7 @@ fn build_guest(
         cpus: config.cpus,
         virtio: fittings.slot_mask(),
         ata: fittings.drive.is_some(),
+        pci: fittings.pci.is_some(),
         clock: fittings.clock.is_some(),
         seeds: resources.seeds.clone(),
     };
@@ -265,6 +278,7 @@ fn build_guest(
     let (disks, net) = (core::mem::take(&mut fittings.real), fittings.net);
     let passed = core::mem::take(&mut fittings.passed);
     let balloon = fittings.balloon.clone();
+    let functions = core::mem::take(&mut fittings.functions);
     let devices = Devices::new(cpus, wire, fittings);
     let (name, console) = (config.name.to_string(), console.clone());
     let mode = config.cpu_mode;
@@ -280,6 +294,7 @@ fn build_guest(
         net,
         passed,
         balloon,
+        functions,
         images,
         entry,
         cpus,

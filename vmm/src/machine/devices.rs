@@ -17,6 +17,7 @@ use super::fittings::Fittings;
 use super::guest::{Guest, Power};
 use super::hart::Hart;
 use super::link::Attention;
+use super::passed::Pci;
 use super::seat::Seat;
 use super::wire::Wire;
 use crate::bundle::status;
@@ -26,7 +27,7 @@ use crate::dev::finisher::{self, Action};
 use crate::dev::plic::Plic;
 use crate::dev::uart16550::Uart;
 use crate::mem::GuestRam;
-use crate::pass::Direct;
+use crate::pass::{Direct, Mapping};
 use crate::pv::Pv;
 use crate::vcpu::Interrupt;
 use crate::virtio::chain::Segment;
@@ -50,6 +51,8 @@ pub(super) struct Devices {
     /// Those of the real machine whose registers the guest has.
     pub(super) direct: Vec<Direct>,
     balloon: Option<Ledger>,
+    /// Its PCI bus.
+    pub(super) pci: Option<Pci>,
 }
 
 /// Where a guest has a device that something real stands behind.
@@ -75,14 +78,18 @@ enum Effect {
     End(Action),
     /// An interrupt at the real PLIC is to be completed.
     Complete(u32),
+    /// Windows of PCI functions have moved: here they are, and how often they
+    /// have.
+    Windows(u64, Vec<Mapping>),
 }
 
 impl Devices {
     pub(super) fn new(cpus: usize, wire: Wire, fittings: Fittings) -> Self {
-        let Fittings { slots, pv, drive, clock, direct, balloon, .. } = fittings;
+        let Fittings { slots, pv, drive, clock, direct, pci, balloon, .. } = fittings;
         let (uart, plic) = (Uart::new(), Plic::new(2 * cpus));
         let balloon = balloon.map(|(ledger, _)| ledger);
-        Self { uart, plic, wire, spare: Vec::new(), slots, pv, drive, clock, direct, balloon }
+        let spare = Vec::new();
+        Self { uart, plic, wire, spare, slots, pv, drive, clock, direct, pci, balloon }
     }
 
     pub(super) fn reset(&mut self) {
@@ -91,6 +98,7 @@ impl Devices {
         self.pv.reset();
         self.drive.iter_mut().for_each(Drive::reset);
         self.clock.iter_mut().for_each(WallClock::reset);
+        self.pci.iter_mut().for_each(Pci::reset);
         self.plic.reset();
         self.wire.clear();
     }
@@ -208,6 +216,9 @@ impl Devices {
                 self.carry_drive();
                 Ok(value)
             }
+            Region::PciConfig => self.pci.as_mut().ok_or(AccessFault)?.read(offset, width),
+            // Nobody answers there: the guest's own windows do not come here.
+            Region::PciMemory if self.pci.is_some() => Ok(width.mask()),
             _ => Err(AccessFault),
         }
     }
@@ -241,6 +252,11 @@ impl Devices {
                 self.drive.as_mut().ok_or(AccessFault)?.write(offset, width, value)?;
                 self.carry_drive();
             }
+            Region::PciConfig => {
+                let moved = self.pci.as_mut().ok_or(AccessFault)?.write(offset, width, value);
+                return Ok(moved.map_or(Effect::Nothing, |(n, to)| Effect::Windows(n, to)));
+            }
+            Region::PciMemory if self.pci.is_some() => {}
             Region::Finisher => {
                 let action = finisher::write(offset, width, value)?;
                 return Ok(action.map_or(Effect::Nothing, Effect::End));
@@ -422,6 +438,9 @@ impl<H: Host> Hart<H> {
             }
             Effect::End(action) => self.end(seat, action),
             Effect::Complete(source) => self.host.complete(source),
+            Effect::Windows(number, windows) => {
+                seat.rebuild(&mut self.host, |shadow| shadow.show(number, windows));
+            }
         }
         Ok(())
     }

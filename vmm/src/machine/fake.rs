@@ -332,6 +332,7 @@ pub(super) fn machine_with(
         bytes: &mut |size| Some(Vec::leak(alloc::vec![0; crate::addr::to_usize(size)])),
         disk: &mut |_| Some((0, Box::new(SlowDisk::default()))),
         passed: &mut passed,
+        function: &mut |_, _| Err("there is no bus"),
         network: &mut || Some(Box::new(Mirror::default())),
         assists: true,
         has_log: false,

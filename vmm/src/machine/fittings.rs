@@ -8,17 +8,21 @@ use super::boot::{Reason, Resources};
 use super::clock::WallClock;
 use super::devices::{Place, Slots};
 use super::drive::Drive;
+use super::passed::Pci;
 use super::wire::Wire;
 use crate::addr::{PAGE_SIZE, to_usize};
 use crate::bundle::{
     self, Backend, Base, ConsoleModel, DiskModel, Dma, Extent, MmioVersion, NetModel, Passed,
-    RngModel,
+    RealDevice, RngModel,
 };
 use crate::bus;
 use crate::dev::ata;
 use crate::disk::{Cached, Disk, Image, Overlay, RamDisk, SERIAL, STAGE};
+use crate::iommu::DeviceId;
+use crate::mem::GuestRam;
 use crate::net;
 use crate::pass::{Direct, Found, Mapping, Mirror};
+use crate::pci::{self, Bus, Function};
 use crate::pv::Pv;
 use crate::spare::Spare;
 use crate::virtio::AnyDevice;
@@ -50,6 +54,10 @@ pub(super) struct Fittings {
     /// Their interrupts at the real PLIC, and those of the other devices that
     /// are the guest's own.
     pub(super) passed: Vec<(u32, Place)>,
+    /// The bus of PCI functions, with their names for the IOMMU and their
+    /// numbers on the bus.
+    pub(super) pci: Option<Pci>,
+    pub(super) functions: Vec<(DeviceId, u8)>,
     /// Bit n: what is in slot n is in `mappings`.
     taken: u8,
     /// Its balloon, and where it has it.
@@ -74,7 +82,8 @@ impl Fittings {
             fittings.net = Some(fittings.add_net(config.disks.len(), net, plug)?);
         }
         let first = config.disks.len() + usize::from(config.net.is_some());
-        for (slot, passed) in (first..).zip(&config.passed) {
+        let in_slots = |passed: &&Passed| !matches!(passed.device, RealDevice::Pci { .. });
+        for (slot, passed) in (first..).zip(config.passed.iter().filter(in_slots)) {
             let slot = u8::try_from(slot).map_err(|_| Reason::Slots)?;
             fittings.add_passed(slot, *passed, resources)?;
         }
@@ -148,7 +157,8 @@ impl Fittings {
         passed: Passed,
         resources: &mut Resources<'_>,
     ) -> Result<(), Reason> {
-        let found = (resources.passed)(passed.device).ok_or(Reason::NoDevice(passed.device))?;
+        let RealDevice::VirtioMmio { slot: real } = passed.device else { return Ok(()) };
+        let found = (resources.passed)(passed.device).ok_or(Reason::NoDevice(real))?;
         let Found { device, registers, source, virtio } = found;
         if slot >= bus::VIRTIO_SLOTS {
             return Err(Reason::Slots);
@@ -156,7 +166,7 @@ impl Fittings {
         let place = match passed.dma {
             Dma::Mediated => {
                 let mirror = virtio.and_then(|real| Mirror::new(real, resources.bytes));
-                let mirror = mirror.ok_or(Reason::NoMirror(passed.device))?;
+                let mirror = mirror.ok_or(Reason::NoMirror(real))?;
                 let place = self.slots.get_mut(usize::from(slot)).ok_or(Reason::Slots)?;
                 *place = Some(Mmio::new(Version::Modern, Box::new(mirror)));
                 Place::Slot(slot)
@@ -167,8 +177,32 @@ impl Fittings {
                 self.direct.push(Direct::new(device, source, bus::virtio_irq(slot)));
                 Place::Direct(self.direct.len() - 1)
             }
+            Dma::Iommu => return Err(Reason::NoDevice(real)),
         };
         self.passed.push((source, place));
+        Ok(())
+    }
+
+    /// PCI functions of the real machine become those of a bus of the guest's,
+    /// whose memory `ram` they can reach.
+    pub(super) fn add_bus(
+        &mut self,
+        (config, ram): (&bundle::Guest, &GuestRam),
+        resources: &mut Resources<'_>,
+    ) -> Result<(), Reason> {
+        let mut functions = Vec::new();
+        for passed in &config.passed {
+            let RealDevice::Pci { device: real } = passed.device else { continue };
+            let given =
+                (resources.function)(real, ram).map_err(|why| Reason::NoFunction(real, why))?;
+            let number = u8::try_from(functions.len() + 1).map_err(|_| Reason::Slots)?;
+            let irq = bus::PCI_IRQS + pci::line(number, given.found.pin());
+            self.direct.push(Direct::new(given.device, given.source, irq));
+            self.passed.push((given.source, Place::Direct(self.direct.len() - 1)));
+            self.functions.push((given.id, number));
+            functions.push((number, Function::new(&given.found, given.real)));
+        }
+        self.pci = (!functions.is_empty()).then(|| Pci::new(Bus::new(functions)));
         Ok(())
     }
 

@@ -13,9 +13,11 @@ use super::boot::{Entry, Images};
 use super::console::Console;
 use super::devices::{Devices, Place};
 use super::link::{Attention, HartState, Link};
+use super::passed::Pci;
 use super::seat::Seat;
 use super::{Host, Machine};
 use crate::bundle::{CpuMode, status};
+use crate::iommu::DeviceId;
 use crate::mem::GuestRam;
 use crate::mmu::shadow::Shadow;
 use crate::pv::Raise;
@@ -51,6 +53,7 @@ pub(super) struct Parts {
     pub(super) net: Option<Place>,
     pub(super) passed: Vec<(u32, Place)>,
     pub(super) balloon: Option<(Ledger, Place)>,
+    pub(super) functions: Vec<(DeviceId, u8)>,
     pub(super) images: Images,
     /// The images are loaded.
     pub(super) entry: Entry,
@@ -93,6 +96,9 @@ pub struct Guest {
     pub(super) passed: Vec<(u32, Place)>,
     /// Its balloon, and where it has it.
     pub(super) balloon: Option<(Ledger, Place)>,
+    /// PCI functions of its own: names for the IOMMU, and the numbers that
+    /// they have for the guest.
+    pub(super) functions: Vec<(DeviceId, u8)>,
     /// Where the word of the paravirtual interrupt line is; zero: nowhere.
     pub(super) pv_pending: AtomicU64,
     /// Whether copy loops at the ATA disk's data port are carried on.
@@ -132,6 +138,7 @@ impl Guest {
             net: parts.net,
             passed: parts.passed,
             balloon: parts.balloon,
+            functions: parts.functions,
             pv_pending: AtomicU64::new(0),
             images: parts.images,
             loaded: SpinMutex::new(Some(parts.entry)),
@@ -179,7 +186,9 @@ impl Guest {
     pub(super) fn boot<H: Host>(&self, host: &H) {
         self.reset_devices(host);
         self.empty_balloon();
+        let windows = self.devices.lock().pci.as_mut().map(Pci::windows);
         let mut shadow = self.shadow.lock();
+        windows.into_iter().for_each(|(number, windows)| shadow.show(number, windows));
         shadow.zap(&self.ram);
         self.generation.store(shadow.generation(), Ordering::Release);
         drop(shadow);

@@ -388,6 +388,7 @@ impl<H: Host> Hart<H> {
                         self.machine.typed(&self.host, byte);
                     }
                 }
+                External::Blocked(fault, last) => self.machine.blocked(&self.host, fault, last),
                 External::Passed(source) => self.machine.passed(&self.host, source),
                 External::Net => self.machine.uplink_is_ready(&self.host),
                 External::Stop => {

@@ -65,8 +65,10 @@ pub use seat::Seat;
 pub use short::{Short, short_exception, short_instruction};
 
 use network::Network;
+use passed::PCI_WINDOWS;
 
 use crate::addr::Hpa;
+use crate::iommu::Fault;
 use crate::pass::Registers;
 use crate::spare::Spare;
 use crate::trace::Filter;
@@ -109,6 +111,9 @@ pub enum External {
     /// A device that belongs to a guest interrupts, with this source at the
     /// real PLIC, which is to be completed: see [`Host::complete`].
     Passed(u32),
+    /// The IOMMU refused an access; whether it is the last one of its device
+    /// that is told.
+    Blocked(Fault, bool),
     /// The host wants all guests to end, and the report.
     Stop,
 }
@@ -199,7 +204,9 @@ impl Machine {
         (trace, wants_stats): (Filter, bool),
     ) -> Self {
         let running = AtomicUsize::new(guests.len());
-        let open = guests.iter().flat_map(|guest| guest.shadow.lock().owned()).collect();
+        let owned = guests.iter().flat_map(|guest| guest.shadow.lock().owned());
+        let with_bus = guests.iter().find(|guest| !guest.functions.is_empty());
+        let open = owned.chain(with_bus.map(|_| PCI_WINDOWS)).collect();
         Self { guests, console, network, spare, trace, wants_stats, harts, open, running }
     }
 

@@ -346,11 +346,17 @@ impl Seat {
     /// generation. Whoever has not claimed its entry finds ROOTS, and waits
     /// for the shadow's lock; whoever has, is expelled.
     pub(super) fn zap<H: Host>(&mut self, host: &mut H) {
+        self.rebuild(host, |_| ());
+    }
+
+    /// The same, with a `change` of what the shadow is made from.
+    pub(super) fn rebuild<H: Host>(&mut self, host: &mut H, change: impl FnOnce(&mut Shadow)) {
         let mut shadow = self.guest.shadow.lock();
         let others = || self.guest.links.iter().enumerate().filter(|(n, _)| *n != self.index);
         others().for_each(|(_, link)| link.remind(Attention::ROOTS));
         core::sync::atomic::fence(Ordering::SeqCst);
         others().for_each(|(_, link)| link.expel(host));
+        change(&mut shadow);
         shadow.zap(&self.guest.ram);
         self.guest.generation.store(shadow.generation(), Ordering::Release);
         self.forget_roots(shadow.generation());

@@ -82,6 +82,8 @@ pub struct Shadow {
     pmps: Vec<Protection>,
     /// Registers that the guest reaches without an exit.
     devices: Vec<Mapping>,
+    /// Likewise, where the guest has put them; each time under a higher number.
+    windows: (u64, Vec<Mapping>),
     /// More than one vCPU can run in the guest.
     smp: bool,
     generation: u64,
@@ -114,14 +116,22 @@ impl Shadow {
     pub fn new(ram: &GuestRam, quota: u32, smp: bool) -> Option<Self> {
         let pool = Pool::new(quota)?;
         let pmps = Vec::with_capacity(MAX_PMPS);
-        let (tracker, devices) = (Tracker::new(ram), Vec::new());
-        Some(Self { pool, tracker, pmps, devices, smp, generation: 0 })
+        let (tracker, devices, windows) = (Tracker::new(ram), Vec::new(), Default::default());
+        Some(Self { pool, tracker, pmps, devices, windows, smp, generation: 0 })
     }
 
     /// The guest owns these registers from now on: they are mapped where it
     /// accesses them, for loads and stores.
     pub fn own(&mut self, registers: Mapping) {
         self.devices.push(registers);
+    }
+
+    /// The guest has its movable registers here from now on; `zap` follows. A
+    /// call that was overtaken by one with a higher number changes nothing.
+    pub fn show(&mut self, number: u64, windows: Vec<Mapping>) {
+        if number >= self.windows.0 {
+            self.windows = (number, windows);
+        }
     }
 
     /// The registers that the guest owns.
@@ -131,7 +141,8 @@ impl Shadow {
 
     /// Registers of the guest's own that are at `gpa`.
     fn registers(&self, gpa: Gpa) -> Option<Hpa> {
-        self.devices.iter().find_map(|mapping| mapping.find(gpa))
+        let all = self.devices.iter().chain(&self.windows.1);
+        all.into_iter().find_map(|mapping| mapping.find(gpa))
     }
 
     /// Changes whenever all roots have become invalid.

@@ -413,3 +413,24 @@ fn registers_of_its_own_are_mapped_for_data_and_no_further() {
     model.store_entry(3, 100, page(3));
     assert_eq!(model.access(Gva(100 << 12), Access::Store), Ok(Hpa(0x1000_8000)));
 }
+
+#[test]
+fn windows_are_where_the_guest_moved_them_last() {
+    let mut model = with_pages();
+    let registers = Registers { host: Hpa(0x4000_0000), size: 0x1000 };
+    let at = |guest| vec![Mapping { guest: Gpa(guest), registers }];
+    let page = |n: u64| (0x5_0000 + n) << 10 | 0xcf;
+    model.write_raw(3, 100, page(0));
+    model.write_raw(3, 101, page(1));
+    let found =
+        |model: &mut Model| [100, 101].map(|n| model.access(Gva(n << 12), Access::Load).ok());
+    model.shadow.show(5, at(0x5000_0000));
+    model.zap();
+    assert_eq!(found(&mut model), [Some(registers.host), None]);
+    model.shadow.show(7, at(0x5000_1000));
+    model.zap();
+    assert_eq!(found(&mut model), [None, Some(registers.host)]);
+    model.shadow.show(6, at(0x5000_0000));
+    model.zap();
+    assert_eq!(found(&mut model), [None, Some(registers.host)], "6 came late");
+}
