@@ -34,7 +34,7 @@ const KERNEL: &str = "linux-image-riscv64";
 const BUSYBOX: &str = "busybox-static";
 
 /// Modules, in the order in which they are loaded.
-const MODULES: [&str; 7] = [
+const MODULES: [&str; 8] = [
     "virtio_mmio",
     "virtio_blk",
     "failover",
@@ -42,6 +42,7 @@ const MODULES: [&str; 7] = [
     "virtio_net",
     "virtio-rng",
     "virtio_balloon",
+    "e1000e",
 ];
 
 /// Scripts of the initramfs, and where they go.

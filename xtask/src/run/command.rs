@@ -43,7 +43,8 @@ pub(super) fn serial(guest: usize, disk: usize) -> String {
 /// Arguments of QEMU for a machine with `memory` bytes of RAM.
 pub(super) fn arguments(plan: &Plan, memory: u64, files: &Files<'_>) -> Vec<String> {
     let mut line = Line::default();
-    line.add("-M virt -cpu rv64,h=false");
+    line.add(if plan.has_iommu() { "-M virt,iommu-sys=on" } else { "-M virt" });
+    line.add("-cpu rv64,h=false");
     line.pair("-smp", plan.harts.to_string());
     line.pair("-m", format!("{}M", memory >> 20));
     if plan.icount {
@@ -138,7 +139,8 @@ impl Line {
             self.0.extend(net.native(guest.disks.len()));
         }
         let first = guest.disks.len() + usize::from(guest.net.is_some());
-        for (slot, passed) in (first..).zip(&guest.passed) {
+        let (pci, mmio): (Vec<_>, Vec<_>) = guest.passed.iter().partition(|passed| passed.is_pci());
+        for (slot, passed) in (first..).zip(mmio).chain((1..).zip(pci)) {
             self.0.extend(passed.arguments(0, slot));
         }
         self.others(guest, if copied { "console" } else { "serial0" });
@@ -147,7 +149,8 @@ impl Line {
     /// Console, source of random bytes and balloon, in the last slots that are free, as
     /// the VMM has them; `terminal` is the name of QEMU's.
     fn others(&mut self, guest: &Guest, terminal: &str) {
-        let first = guest.disks.len() + usize::from(guest.net.is_some()) + guest.passed.len();
+        let passed = guest.passed.iter().filter(|passed| !passed.is_pci()).count();
+        let first = guest.disks.len() + usize::from(guest.net.is_some()) + passed;
         let mut free = (first..SLOTS).rev();
         let console = guest.console == ConsoleModel::VirtioMmio;
         if let Some(slot) = if console { free.next() } else { None } {

@@ -132,7 +132,7 @@ impl Guest {
             + usize::from(self.rng == RngModel::VirtioMmio)
             + usize::from(self.net.as_ref().is_some_and(Net::in_slot))
             + usize::from(self.balloon.is_some())
-            + self.passed.len();
+            + self.passed.iter().filter(|passed| !passed.is_pci()).count();
         match self.disks.iter().filter(in_slot).count() + others > SLOTS {
             true => Err(mistake(format!(
                 "{} has more than {SLOTS} virtio-mmio devices; make some disks model=pv, \

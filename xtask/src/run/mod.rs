@@ -102,6 +102,9 @@ fn dry_run(plan: &Plan) -> Result<u8> {
 
 fn start(plan: &Plan) -> Result<u8> {
     let program = qemu::find()?;
+    if plan.has_iommu() {
+        qemu::check_iommu()?;
+    }
     let vmm = match plan.mode {
         Mode::Guest => workspace::build_vmm()?,
         Mode::Native => PathBuf::new(),

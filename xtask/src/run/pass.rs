@@ -5,21 +5,24 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use serde::Deserialize;
-use trapeze_vmm::bundle::{Dma, Passed as BundlePassed, RealDevice};
+use trapeze_vmm::bundle::{Dma, MAX_PCI, Passed as BundlePassed, RealDevice};
 use trapeze_vmm::net::Mac;
 
 use super::command::escape;
 use super::image;
 use super::net::{Address, Forward};
 use super::values::from_string;
-use crate::failure;
+use crate::failure::{self, mistake};
 
-/// `--pass net[,mac=...][,hostfwd=...][,dma=...]` or `--pass disk=PATH[,ro][,dma=...]`
+/// `--pass net[,mac=...][,hostfwd=...][,dma=...]` or `--pass disk=PATH[,ro][,dma=...]`,
+/// or, on PCI, `pci=e1000e[,mac=...][,hostfwd=...]`, `nvme=PATH[,ro]`, `pci=edu`
 #[derive(Deserialize, Clone, PartialEq, Eq, Debug)]
 #[serde(try_from = "String")]
 pub struct PassOption {
     /// What it is.
     pub(super) device: Device,
+    /// Whether it is on PCI, behind the IOMMU, and not on virtio-mmio.
+    pci: bool,
     dma: Dma,
 }
 
@@ -40,6 +43,8 @@ pub(super) enum Device {
         /// Whether the guest can only read.
         read_only: bool,
     },
+    /// QEMU's device for teaching, which copies memory: on PCI only.
+    Edu,
 }
 
 impl FromStr for PassOption {
@@ -48,13 +53,18 @@ impl FromStr for PassOption {
     fn from_str(text: &str) -> Result<Self, String> {
         let mut parts = text.split(',');
         let device = match parts.next().map(|name| name.split_once('=').unwrap_or((name, ""))) {
-            Some(("net", "")) => Device::Net { mac: None, forwards: Vec::new() },
-            Some(("disk", path)) if !path.is_empty() => {
+            Some(("net", "") | ("pci", "e1000e")) => {
+                Device::Net { mac: None, forwards: Vec::new() }
+            }
+            Some(("disk" | "nvme", path)) if !path.is_empty() => {
                 Device::Disk { path: path.into(), read_only: false }
             }
-            _ => return Err("it is net, or disk=PATH".to_owned()),
+            Some(("pci", "edu")) => Device::Edu,
+            _ => return Err("it is net, disk=PATH, pci=e1000e, nvme=PATH, or pci=edu".to_owned()),
         };
-        let mut option = Self { device, dma: Dma::default() };
+        let pci = text.starts_with("pci=") || text.starts_with("nvme=");
+        let dma = if pci { Dma::Iommu } else { Dma::default() };
+        let mut option = Self { device, pci, dma };
         parts.try_for_each(|part| option.set(part))?;
         Ok(option)
     }
@@ -77,6 +87,11 @@ impl PassOption {
 
     fn set(&mut self, part: &str) -> Result<(), String> {
         match (&mut self.device, part.split_once('=').unwrap_or((part, ""))) {
+            (_, ("dma", "iommu")) if self.pci => {}
+            (_, ("dma", _)) if self.pci => return Err("dma is iommu on PCI".to_owned()),
+            (_, ("dma", "iommu")) => {
+                return Err("dma=iommu is for devices on PCI: pci=e1000e, nvme=PATH".to_owned());
+            }
             (_, ("dma", "mediated")) => self.dma = Dma::Mediated,
             (_, ("dma", "trusted")) => self.dma = Dma::Trusted,
             (_, ("dma", _)) => return Err("dma is one of mediated, trusted".to_owned()),
@@ -89,6 +104,7 @@ impl PassOption {
             (Device::Net { .. }, _) => {
                 return Err(format!("{part:?} is unknown; there are mac=, hostfwd= and dma="));
             }
+            (Device::Edu, _) => return Err(format!("{part:?} is unknown; there is dma=")),
             (Device::Disk { .. }, _) => {
                 return Err(format!("{part:?} is unknown; there are ro and dma="));
             }
@@ -116,16 +132,20 @@ impl Passed {
     /// # Errors
     /// If there is something wrong with its image.
     pub(super) fn new(number: usize, index: usize, option: &PassOption) -> failure::Result<Self> {
-        let PassOption { device, dma } = option.clone();
+        let PassOption { device, pci, dma } = option.clone();
         let mut own = None;
         match &device {
             Device::Disk { path, read_only } => image::disk(path, *read_only)?,
             Device::Net { mac, .. } => own = *mac,
+            Device::Edu => {}
         }
         // The last byte is the guest's, as Linux here asks for its address by it.
         let mut standard = Mac::numbered(u8::try_from(number).unwrap_or(0));
         standard.0[4] = standard.0[4].wrapping_add(1 + u8::try_from(index).unwrap_or(0));
-        let place = RealDevice::VirtioMmio { slot: 0 };
+        let place = match pci {
+            true => RealDevice::Pci { device: 0 },
+            false => RealDevice::VirtioMmio { slot: 0 },
+        };
         Ok(Self { device, dma, place, mac: own.unwrap_or(standard) })
     }
 
@@ -133,7 +153,7 @@ impl Passed {
     pub(super) fn forwards(&self) -> &[Forward] {
         match &self.device {
             Device::Net { forwards, .. } => forwards,
-            Device::Disk { .. } => &[],
+            Device::Disk { .. } | Device::Edu => &[],
         }
     }
 
@@ -141,8 +161,13 @@ impl Passed {
     pub(super) fn image(&self) -> Option<(&Path, bool)> {
         match &self.device {
             Device::Disk { path, read_only } => Some((path, *read_only)),
-            Device::Net { .. } => None,
+            Device::Net { .. } | Device::Edu => None,
         }
+    }
+
+    /// Whether it is on PCI.
+    pub(super) fn is_pci(&self) -> bool {
+        matches!(self.place, RealDevice::Pci { .. })
     }
 
     /// What the VMM is told.
@@ -160,6 +185,7 @@ impl Passed {
         let device = match &self.device {
             Device::Net { .. } => "a network interface".to_owned(),
             Device::Disk { path, .. } => format!("the disk {}", path.display()),
+            Device::Edu => "an edu device".to_owned(),
         };
         match self.dma {
             Dma::Mediated => format!(
@@ -169,29 +195,40 @@ impl Passed {
                 "warning: {guest} owns {device}, dma=trusted: the guest can read and write all of \
                  the machine's memory through it, the VMM's included"
             ),
+            Dma::Iommu => format!(
+                "{guest} owns {device}, dma=iommu: it reaches the memory of {guest}, and nothing else"
+            ),
         }
     }
 
     /// Arguments of QEMU: the device, which leads to guest `number`, in a slot
     /// of this number.
     pub(super) fn arguments(&self, number: usize, slot: usize) -> Vec<String> {
-        let id = format!("pass{slot}");
-        let bus = format!("bus=virtio-mmio-bus.{slot}");
+        let (net, disk, id, bus) = match self.is_pci() {
+            true => ("e1000e", "nvme", format!("pci{slot}"), format!("addr={slot:x}")),
+            false => {
+                let bus = format!("bus=virtio-mmio-bus.{slot}");
+                ("virtio-net-device", "virtio-blk-device", format!("pass{slot}"), bus)
+            }
+        };
         match &self.device {
             Device::Net { forwards, .. } => {
                 let mut netdev = format!("user,id={id}");
                 for forward in forwards {
                     netdev.push_str(&forward.option(&Address(number)));
                 }
-                let device = format!("virtio-net-device,netdev={id},mac={},{bus}", self.mac);
+                let device = format!("{net},netdev={id},mac={},{bus}", self.mac);
                 ["-netdev", &netdev, "-device", &device].map(str::to_owned).into()
             }
             Device::Disk { path, read_only } => {
                 let read_only = if *read_only { ",readonly=on" } else { "" };
                 let file = escape(path);
                 let drive = format!("id={id},if=none,format=raw,file={file}{read_only}");
-                let device = format!("virtio-blk-device,drive={id},serial={id},{bus}");
+                let device = format!("{disk},drive={id},serial={id},{bus}");
                 ["-drive", &drive, "-device", &device].map(str::to_owned).into()
+            }
+            Device::Edu => {
+                ["-device".to_owned(), format!("edu,dma_mask=0xffffffffffffffff,{bus}")].into()
             }
         }
     }
@@ -199,19 +236,35 @@ impl Passed {
     /// Arguments for the machine on which the VMM runs, where each passed
     /// device has a place of its own.
     pub(super) fn placed(&self, number: usize) -> Vec<String> {
-        let RealDevice::VirtioMmio { slot } = self.place;
+        let (RealDevice::VirtioMmio { slot } | RealDevice::Pci { device: slot }) = self.place;
         self.arguments(number, slot.into())
     }
 }
 
-/// Gives each device its place in QEMU's machine; how many slots they take.
-pub(super) fn place<'a>(all: impl Iterator<Item = &'a mut Passed>) -> usize {
-    let mut slots = 0u8;
+/// Gives each device its place in QEMU's machine.
+///
+/// # Errors
+/// If there are more than fit on PCI.
+pub(super) fn place<'a>(all: impl Iterator<Item = &'a mut Passed>) -> failure::Result<()> {
+    let (mut slots, mut devices) = (0u8, 0u8);
     for passed in all {
-        passed.place = RealDevice::VirtioMmio { slot: slots };
-        slots = slots.saturating_add(1);
+        match &mut passed.place {
+            RealDevice::VirtioMmio { slot } => {
+                *slot = slots;
+                slots = slots.saturating_add(1);
+            }
+            RealDevice::Pci { device } => {
+                devices = devices.saturating_add(1);
+                *device = devices;
+            }
+        }
     }
-    slots.into()
+    match devices > MAX_PCI {
+        true => Err(mistake(format!(
+            "{devices} devices are passed on PCI, and {MAX_PCI} can be, each with an interrupt of its own"
+        ))),
+        false => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -242,8 +295,11 @@ mod tests {
     #[test]
     fn mistakes_say_what_there_is() {
         for (text, part) in [
-            ("tap", "net, or disk=PATH"),
-            ("disk=", "net, or disk=PATH"),
+            ("tap", "net, disk=PATH"),
+            ("disk=", "net, disk=PATH"),
+            ("pci=", "nvme=PATH"),
+            ("pci=e1000e,dma=trusted", "iommu on PCI"),
+            ("net,dma=iommu", "pci=e1000e"),
             ("net,dma=none", "trusted"),
             ("net,ro", "hostfwd="),
             ("disk=a,hostfwd=tcp:1:1", "ro and dma="),
@@ -258,7 +314,7 @@ mod tests {
     fn each_device_has_a_place_of_its_own() {
         let new = |index| Passed::new(0, index, &"net".parse().unwrap()).unwrap();
         let mut all = [new(0), new(1)];
-        assert_eq!(place(all.iter_mut()), 2);
+        place(all.iter_mut()).unwrap();
         assert_ne!(all[0].bundle().device, all[1].bundle().device);
     }
 }

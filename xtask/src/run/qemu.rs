@@ -8,6 +8,9 @@ use crate::failure::{Context, Failure, Result, broken};
 /// The oldest QEMU that is known to work.
 pub const OLDEST: (u32, u32) = (7, 2);
 
+/// The first QEMU whose `virt` has an IOMMU before PCI.
+pub const WITH_IOMMU: (u32, u32) = (10, 0);
+
 /// The name of the program; `QEMU` in the environment overrides it.
 pub fn program() -> String {
     std::env::var("QEMU").unwrap_or_else(|_| "qemu-system-riscv64".to_owned())
@@ -22,6 +25,22 @@ pub fn find() -> Result<String> {
     match version()? {
         version if version < OLDEST => Err(too_old(&program, version)),
         _ => Ok(program),
+    }
+}
+
+/// Checks that QEMU has an IOMMU.
+///
+/// # Errors
+/// If it has none: with what to do.
+pub fn check_iommu() -> Result<()> {
+    let (major, minor) = version()?;
+    match (major, minor) < WITH_IOMMU {
+        true => Err(broken(format!(
+            "--pass of a PCI device needs QEMU 10 or newer, for its IOMMU, and {} is version \
+             {major}.{minor}: QEMU=path/to/a/newer/one, or pass a virtio device (net, disk=PATH)",
+            program()
+        ))),
+        false => Ok(()),
     }
 }
 

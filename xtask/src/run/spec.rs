@@ -123,7 +123,8 @@ impl Plan {
         let disks = disks.filter(|disk| disk.storage.is_qemu());
         let log = usize::from(self.has_log_port());
         let net = usize::from(net::uplink(&self.guests).is_some());
-        let passed: usize = self.guests.iter().map(|guest| guest.passed.len()).sum();
+        let passed = self.guests.iter().flat_map(|guest| &guest.passed);
+        let passed = passed.filter(|passed| !passed.is_pci()).count();
         match disks.count() + log + net + passed > SLOTS {
             true => Err(mistake(format!(
                 "the machine has {SLOTS} devices, one is the log of --stats and --trace, one the \
@@ -159,6 +160,12 @@ impl Plan {
         self.guests.iter().flat_map(move |guest| -> Vec<String> { of_guest(guest) })
     }
 
+    /// Whether the machine needs an IOMMU.
+    pub(super) fn has_iommu(&self) -> bool {
+        let mut passed = self.guests.iter().flat_map(|guest| &guest.passed);
+        self.mode == Mode::Guest && passed.any(Passed::is_pci)
+    }
+
     /// Whether the machine needs the port on which the VMM reports.
     pub(super) fn has_log_port(&self) -> bool {
         self.stats.is_some() || self.trace.is_some()
@@ -191,7 +198,7 @@ fn guests(all: &[GuestOptions]) -> Result<Vec<Guest>> {
     }
     let guests = all.iter().enumerate().map(|(number, options)| Guest::new(number, options));
     let mut guests: Vec<Guest> = guests.collect::<Result<_>>()?;
-    pass::place(guests.iter_mut().flat_map(|guest| &mut guest.passed));
+    pass::place(guests.iter_mut().flat_map(|guest| &mut guest.passed))?;
     let mut names: Vec<&str> = guests.iter().map(|guest| guest.name.as_str()).collect();
     names.sort_unstable();
     match names.windows(2).find(|pair| pair[0] == pair[1]) {
