@@ -6,6 +6,7 @@ pub mod ata;
 pub mod clint;
 pub mod finisher;
 pub mod net;
+pub mod pci;
 pub mod plic;
 pub mod pv;
 pub mod rtc;

@@ -46,6 +46,11 @@ pub fn set_enabled(context: u64, sources: u32) {
     PLIC.write(ENABLE + 0x80 * context, sources);
 }
 
+/// The same for the 32 sources of word `word` of the enable bits.
+pub fn set_enabled_word(context: u64, word: u64, sources: u32) {
+    PLIC.write(ENABLE + 0x80 * context + 4 * word, sources);
+}
+
 /// Sets the priority that a source must exceed.
 pub fn set_threshold(context: u64, threshold: u32) {
     PLIC.write(THRESHOLD + 0x1000 * context, threshold);
