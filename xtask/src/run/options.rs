@@ -31,7 +31,7 @@ pub struct GuestOptions {
     /// Network: `user|switch|none[,model=virtio-mmio|pv][,version=1|2][,mac=MAC][,hostfwd=tcp:HOSTPORT:GUESTPORT]` [default: none]
     #[arg(long, value_name = "NET")]
     pub net: Option<NetOption>,
-    /// Device that is the guest's own: `net[,mac=MAC][,hostfwd=tcp:HOSTPORT:GUESTPORT][,dma=LEVEL]` or `disk=PATH[,ro][,dma=LEVEL]`, LEVEL being `mediated` (default) or `trusted`; repeatable
+    /// Device that is the guest's own: `net[,mac=MAC][,hostfwd=tcp:HOSTPORT:GUESTPORT][,dma=LEVEL]` or `disk=PATH[,ro][,dma=LEVEL]`, LEVEL being `mediated` (default) or `trusted`; on PCI, behind QEMU 10's IOMMU: `pci=e1000e[,mac=MAC][,hostfwd=...]`, `nvme=PATH[,ro]`, `pci=edu`; repeatable
     #[arg(long, value_name = "DEVICE")]
     pub pass: Vec<PassOption>,
     /// Command line of the kernel
