@@ -7,6 +7,7 @@
 //!   cpu         the suite: figures and exits of each operation
 //!   ladder      the suites of devices, with tables and pictures of their own
 //!   xv6         the user's own xv6, with our drivers and without
+//!   linux       boot and disk of Debian's kernel
 //!   profile     the instructions of one operation, by function of the VMM
 //!   report      what was measured, where: JSON
 //!   render      the same as tables
@@ -19,6 +20,7 @@
 pub mod compare;
 pub mod cpu;
 pub mod ladder;
+pub mod linux;
 pub mod machine;
 pub mod operation;
 pub mod profile;

@@ -8,7 +8,7 @@ use bench::ladder::{self, Effort, expected, plot, streams, tables, ways};
 use bench::machine::{self, Bench};
 use bench::render::{self, Look};
 use bench::report::Report;
-use bench::{compare, cpu, operation, profile, publish, xv6};
+use bench::{compare, cpu, linux, operation, profile, publish, xv6};
 use clap::{Args, Parser, ValueEnum};
 use xtask::failure::{Context, Failure, Result, mistake};
 
@@ -42,6 +42,8 @@ enum Suite {
     Console,
     /// The ladder of networks
     Network,
+    /// Boot and disk of Debian's Linux; without --suite, not with --quick
+    Linux,
     /// The xv6-riscv that XV6 and XV6_PATCHED name
     Xv6,
 }
@@ -102,6 +104,9 @@ fn measure(options: BenchOptions) -> Result<()> {
     if wants(Suite::Xv6) {
         measure_xv6(&dir)?;
     }
+    if options.suite == Some(Suite::Linux) {
+        return measure_linux(&linux::Images::prepare()?, &dir);
+    }
     if options.suite == Some(Suite::Xv6) {
         return Ok(());
     }
@@ -118,6 +123,12 @@ fn measure(options: BenchOptions) -> Result<()> {
     }
     show(&report);
     println!("{}: exits by cause, and more", dir.join("report.md").display());
+    if options.suite.is_none() && !options.quick {
+        match linux::Images::prepare() {
+            Ok(images) => measure_linux(&images, &dir)?,
+            Err(failure) => println!("Without Linux: {failure}"),
+        }
+    }
     Ok(())
 }
 
@@ -133,6 +144,17 @@ fn measure_xv6(dir: &Path) -> Result<()> {
     fs::write(&path, format!("{table}\n\n{causes}"))
         .context(format!("write {}", path.display()))?;
     println!("{table}\n\n{}: exits by cause", path.display());
+    Ok(())
+}
+
+/// Those of Linux have one, too: they need packages of Debian's.
+fn measure_linux(images: &linux::Images, dir: &Path) -> Result<()> {
+    let rows = linux::measure(images)?;
+    let path = dir.join("linux.md");
+    fs::write(&path, linux::table(&rows, Look::Markdown) + "\n")
+        .context(format!("write {}", path.display()))?;
+    println!("{}", linux::table(&rows, Look::Terminal));
+    println!("Instructions (-icount shift=0) of Linux; !: above its target. {}\n", path.display());
     Ok(())
 }
 

@@ -120,6 +120,24 @@ pub fn prepare() -> Result<Linux> {
     Ok(Linux { kernel, initrd })
 }
 
+/// An initramfs with the program at `first` as its first process, and the
+/// drivers of a virtio disk as `/virtio_mmio.ko` and `/virtio_blk.ko`. The
+/// kernel must be there: see [`prepare`].
+///
+/// # Errors
+/// If a file can't be read.
+pub fn initramfs_with(first: &Path) -> Result<Vec<u8>> {
+    let root = workspace::target_dir().join("guests/linux/root");
+    let read = |path: &Path| fs::read(path).context(format!("read {}", path.display()));
+    let mut archive = cpio::Archive::default();
+    archive.device("dev/console", (5, 1));
+    archive.file("init", &read(first)?, 0o755);
+    for module in ["virtio_mmio", "virtio_blk"] {
+        archive.file(&format!("{module}.ko"), &read(&find_module(&root, module)?)?, 0o644);
+    }
+    Ok(archive.finish())
+}
+
 fn initramfs(root: &Path) -> Result<Vec<u8>> {
     let read = |path: &Path| fs::read(path).context(format!("read {}", path.display()));
     let mut archive = cpio::Archive::default();
@@ -133,12 +151,16 @@ fn initramfs(root: &Path) -> Result<Vec<u8>> {
         archive.file(place, script, 0o755);
     }
     for (number, module) in MODULES.iter().enumerate() {
-        let is_it = |name: &str| name.split_once(".ko").is_some_and(|(stem, _)| stem == *module);
-        let found = find(root, &is_it)?;
+        let found = find_module(root, module)?;
         let name = found.file_name().unwrap_or_default().to_string_lossy().into_owned();
         archive.file(&format!("lib/modules/{number}-{name}"), &read(&found)?, 0o644);
     }
     Ok(archive.finish())
+}
+
+/// The file of a module, compressed or not.
+fn find_module(root: &Path, module: &str) -> Result<PathBuf> {
+    find(root, &|name| name.split_once(".ko").is_some_and(|(stem, _)| stem == module))
 }
 
 /// The first file below `dir` with a name that is `wanted`.
