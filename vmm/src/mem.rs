@@ -41,18 +41,17 @@ pub struct GuestRam {
     absent: Absent,
 }
 
-/// How words are loaded and stored, and what [`full_fence`] is. The crate
-/// `ordering` beside `guest-drivers` tries all that these allow.
+/// How words are loaded: the crate `ordering` tries all that this allows.
 pub const LOAD: Ordering = Ordering::Acquire;
-/// As [`LOAD`].
+/// How they are stored.
 pub const STORE: Ordering = Ordering::Release;
-/// As [`LOAD`].
+/// What [`full_fence`] is.
 pub const FENCE: Ordering = Ordering::SeqCst;
 
 /// Comes after all accesses before it, and before all behind it.
 #[inline]
 pub fn full_fence() {
-    fence(FENCE);
+    core::sync::atomic::fence(FENCE);
 }
 
 /// The page size, as a length of slices.
