@@ -1,5 +1,4 @@
-//! Guest RAM: one contiguous host range per guest, less the pages that the
-//! guest gave back.
+//! Guest RAM: one host range per guest, less the pages that it gave back.
 //!
 //! The guest's harts and real devices change this memory at any moment, so
 //! no Rust reference to it exists: each access is a single atomic or a

@@ -133,6 +133,7 @@ pub(in crate::hw) struct Disk {
     /// Requests that did not fit the queue.
     waiting: VecDeque<Box<Flight>>,
     /// Those that are over.
+    #[expect(clippy::vec_box, reason = "the device knows where a flight is, so it does not move")]
     idle: Vec<Box<Flight>>,
     /// Whether there are requests in the queue that the device may not have
     /// noticed.
