@@ -142,7 +142,7 @@ impl Devices {
     }
 
     /// Does the next part of it, with all that disks have completed.
-    fn serve_backlog(&mut self, ram: &GuestRam) {
+    pub(super) fn serve_backlog(&mut self, ram: &GuestRam) {
         (0..bus::VIRTIO_SLOTS).for_each(|slot| self.poll(Place::Slot(slot), ram));
         self.pv.poll_backlog(ram);
     }
@@ -364,32 +364,6 @@ impl Guest {
         });
         // The SBI console has no interrupt: who waits for it looks again.
         self.links.iter().for_each(|link| link.notify(host, Attention::LINES));
-    }
-}
-
-impl Guest {
-    /// Goes on with what a device could not do at once.
-    pub(super) fn serve_backlog<H: Host>(&self, host: &H) {
-        self.with_devices(host, None, |devices| devices.serve_backlog(&self.ram));
-    }
-
-    /// Frames have come, or may be sent on.
-    pub(super) fn take_frames<H: Host>(&self, host: &H) {
-        if let Some(place) = self.net {
-            self.poll_device(host, place);
-        }
-    }
-
-    /// Lets the device at `place` go on.
-    pub(super) fn poll_device<H: Host>(&self, host: &H, place: Place) {
-        self.with_devices(host, None, |devices| devices.poll(place, &self.ram));
-    }
-
-    /// The real disk `disk` has completed requests; perhaps ours.
-    pub(super) fn disk_is_ready<H: Host>(&self, host: &H, disk: usize) {
-        if let Some((_, place)) = self.disks.iter().find(|(real, _)| *real == disk) {
-            self.poll_device(host, *place);
-        }
     }
 }
 

@@ -46,6 +46,7 @@ mod lookaside;
 mod monitor;
 mod network;
 mod passed;
+mod ready;
 mod report;
 mod seat;
 mod short;
