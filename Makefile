@@ -9,7 +9,7 @@ RUST := 1.95
 help: ## list what there is
 	@echo "Trapeze: a RISC-V VMM for machines without the H extension"
 	@echo
-	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 26
 	@echo
 	@echo "  cargo xtask run --help    run guests of your own"
 	@echo "  While guests run, Ctrl-] ? lists the keys of the monitor, and Ctrl-A x ends the machine."
