@@ -111,7 +111,7 @@ fn devices_that_can_not_be_passed() {
     let image = scratch.write("disk.img", &[0; 512]);
     let (kernel, disk) = (kernel.to_str().unwrap(), format!("disk={}", image.display()));
     for (options, part) in [
-        (&["--pass", "gpu"] as &[&str], "net, or disk=PATH"),
+        (&["--pass", "gpu"] as &[&str], "it is net, disk=PATH, pci=e1000e"),
         (&["--pass", "net,dma=no"], "dma is one of"),
         (&["--pass", "disk=/nonexistent"], "no such file"),
         (&["--pass", "net,dma=trusted"], "starts in vS wherever it is loaded"),
