@@ -17,6 +17,7 @@
 
 mod builder;
 mod console;
+pub mod http;
 mod image;
 pub mod linux;
 mod vm;
@@ -31,4 +32,17 @@ pub use xtask_process::{Refusal, refusal, xtask};
 pub fn skip(test: &str, why: &str) {
     use std::io::Write;
     let _ = writeln!(std::io::stderr(), "SKIPPED: {why} ({test})");
+}
+
+/// `len` bytes that look random, whole words of them, so that no piece can be
+/// taken for another.
+pub fn noise(len: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15u64;
+    let words = std::iter::repeat_with(move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()
+    });
+    words.take(len / 8).flatten().collect()
 }

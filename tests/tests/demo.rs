@@ -1,15 +1,13 @@
 //! The demo guest, through its shell: as a guest on paravirtual devices, and
 //! the same image on bare QEMU.
 
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::time::Duration;
 
 use demo::text::Fletcher;
 use regex::Regex;
-use tests::{Builder, Scratch, Vm};
+use tests::{Builder, Scratch, Vm, http};
 use xtask::mode::{self, Mode};
 use xtask::{fat, workspace};
 
@@ -104,28 +102,17 @@ fn pattern(at: u64) -> u8 {
     (at ^ at >> 8 ^ at >> 16).to_le_bytes()[0]
 }
 
-/// A page of the guest's web server, by a port of the host.
-fn get(port: u16, path: &str) -> Vec<u8> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("QEMU listens");
-    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-    write!(stream, "GET {path} HTTP/1.0\r\n\r\n").expect("a request is sent");
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).expect("an answer");
-    let end = answer.windows(4).position(|four| four == b"\r\n\r\n").expect("headers");
-    answer.split_off(end + 4)
-}
-
 /// The host's way to the guest's web server, and the guest's to the host.
 fn serves(mode: Mode, facts: &[&str]) {
-    let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).unwrap().port();
+    let port = http::free_port();
     let net = format!("user,model=pv,hostfwd=tcp:{port}:80");
     let mut vm = Vm::builder(&*KERNEL).mode(mode).option("--net", &net).start();
     vm.expect(PROMPT);
     let reached = say(&mut vm, "ping 10.0.2.2");
     assert!(reached.contains("10.0.2.2 is there: 2,"), "{reached}");
-    let page = String::from_utf8(get(port, "/")).unwrap();
+    let page = String::from_utf8(http::get(port, "/")).unwrap();
     assert!(facts.iter().all(|fact| page.contains(fact)), "{page}");
-    let bytes = get(port, "/bytes/3000000");
+    let bytes = http::get(port, "/bytes/3000000");
     assert!(bytes.len() == 3_000_000 && (0..).zip(&bytes).all(|(at, byte)| *byte == pattern(at)));
     power_off(vm);
 }

@@ -2,44 +2,16 @@
 //! and a disk, at each level, and a reset in the middle of their work. Where
 //! the packages can't be had the test says that it did not run, and why.
 
-use std::io::{Read, Write};
-use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tests::{Builder, Vm};
+use tests::{Builder, Vm, http, noise};
 use xtask::linux::{Linux, prepare};
 use xtask::mode::{self, Mode};
 
 const PATIENCE: Duration = Duration::from_secs(400);
 /// What goes over the network, and what the disk holds at first.
 const BYTES: usize = 8 << 20;
-
-/// Serves `bytes` to whoever asks, by HTTP; tells its port.
-fn serve(bytes: Arc<Vec<u8>>) -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let port = listener.local_addr().expect("an address").port();
-    std::thread::spawn(move || {
-        for mut stream in listener.incoming().flatten() {
-            let _ = stream.read(&mut [0; 4096]);
-            let head = format!("HTTP/1.0 200 OK\r\nContent-Length: {}\r\n\r\n", bytes.len());
-            let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&bytes));
-        }
-    });
-    port
-}
-
-/// Numbers that look random, so that no piece can be taken for another.
-fn noise() -> Vec<u8> {
-    let mut state = 0x2545_f491_4f6c_dd1du64;
-    let words = std::iter::repeat_with(move || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.to_le_bytes()
-    });
-    words.take(BYTES / 8).flatten().collect()
-}
 
 /// Types a command, and waits until it has succeeded.
 fn done(vm: &mut Vm, command: &str) {
@@ -81,8 +53,8 @@ fn a_guest_owns_its_devices(level: &str) {
         Ok(linux) => linux,
         Err(failure) => return tests::skip(level, &failure.to_string()),
     };
-    let bytes = Arc::new(noise());
-    let server = serve(bytes.clone());
+    let bytes = Arc::new(noise(BYTES));
+    let server = http::serve(bytes.clone());
     let mut vm = boot(&linux, &bytes, level);
     works(&mut vm, server);
     // Both devices at work, and the guest is gone.
