@@ -33,8 +33,9 @@ const VIRTIO_CONSOLE: &str = " console=hvc0";
 const KERNEL: &str = "linux-image-riscv64";
 const BUSYBOX: &str = "busybox-static";
 
-/// Modules, in the order in which they are loaded.
-const MODULES: [&str; 8] = [
+/// Modules, in the order in which they are loaded. Those of NVMe need others
+/// that not every version of the kernel has.
+const MODULES: [&str; 13] = [
     "virtio_mmio",
     "virtio_blk",
     "failover",
@@ -43,7 +44,14 @@ const MODULES: [&str; 8] = [
     "virtio-rng",
     "virtio_balloon",
     "e1000e",
+    "dh_generic",
+    "nvme-keyring",
+    "nvme-auth",
+    "nvme-core",
+    "nvme",
 ];
+/// Of these, the ones without which the initramfs is not worth making.
+const NEEDED: usize = 8;
 
 /// Scripts of the initramfs, and where they go.
 const SCRIPTS: [(&str, &[u8]); 3] = [
@@ -151,9 +159,12 @@ fn initramfs(root: &Path) -> Result<Vec<u8>> {
         archive.file(place, script, 0o755);
     }
     for (number, module) in MODULES.iter().enumerate() {
-        let found = find_module(root, module)?;
+        let found = match find_module(root, module) {
+            Err(_) if number >= NEEDED => continue,
+            found => found?,
+        };
         let name = found.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        archive.file(&format!("lib/modules/{number}-{name}"), &read(&found)?, 0o644);
+        archive.file(&format!("lib/modules/{number:02}-{name}"), &read(&found)?, 0o644);
     }
     Ok(archive.finish())
 }
