@@ -1,7 +1,7 @@
 //! Every mistake of a user is told in one line, with what to do.
 
 use std::os::unix::fs::PermissionsExt;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use tests::{Scratch, code, refusal, xtask};
 
@@ -188,4 +188,13 @@ fn a_dry_run_prints_the_command_line() {
         assert!(line.contains(part), "{line}");
     }
     assert_eq!(line.lines().count(), 1);
+}
+
+/// As in `cargo xtask run --help | head -1`.
+#[test]
+fn nobody_reads_what_is_shown() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = run(&["--help"]).stdout(writer).stderr(Stdio::piped()).output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
 }

@@ -4,6 +4,7 @@ use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
 use crate::failure::{Context, Result, TOOL, mistake};
+use crate::progress::show;
 use crate::run::RunCommand;
 use crate::run::options::RunOptions;
 use crate::{demo, lint, linux, setup, suite, workspace, xv6};
@@ -67,7 +68,7 @@ pub fn main() -> Result<u8> {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) if is_request(&error) => {
-            print!("{}", error.render());
+            show(error.render().to_string().trim_end());
             return Ok(0);
         }
         Err(error) => return Err(mistake(one_line(&error))),
@@ -92,8 +93,8 @@ pub fn main() -> Result<u8> {
 
 /// Builds the library for C, and says where it is.
 fn c_abi() -> Result<u8> {
-    println!("{}", workspace::build_c_abi()?.display());
-    println!("{}", workspace::c_header().display());
+    show(workspace::build_c_abi()?.display());
+    show(workspace::c_header().display());
     Ok(0)
 }
 

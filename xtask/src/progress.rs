@@ -1,7 +1,9 @@
-//! Progress of long steps: a spinner where somebody watches, else lines.
+//! What the person sees: results, and the progress of long steps, which is a
+//! spinner where somebody watches, else lines.
 
+use std::fmt::Display;
 use std::fs::File;
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -9,6 +11,12 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::failure::{Context, Result, broken};
+
+/// Writes a result and a newline to standard output. Nobody may be left who
+/// reads it, as in `... | head`; there is nothing to do about that.
+pub fn show(result: impl Display) {
+    let _ = writeln!(io::stdout(), "{result}");
+}
 
 /// Runs `command` with its output in the file `log`, and shows that it runs.
 ///
@@ -31,7 +39,7 @@ pub fn step(what: &str, mut command: Command, log: &Path) -> Result<()> {
 }
 
 fn start(what: &str) -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
+    if !io::stderr().is_terminal() {
         eprintln!("{what} ...");
         return ProgressBar::hidden();
     }

@@ -33,6 +33,7 @@ use clap::Args;
 
 use crate::failure::{Context, Result, mistake};
 use crate::mode::Mode;
+use crate::progress::show;
 use crate::workspace;
 use command::{Files, Log};
 use events::{Events, RunDir};
@@ -93,10 +94,7 @@ fn dry_run(plan: &Plan) -> Result<u8> {
     let vmm = workspace::vmm_path();
     let files = Files { vmm: &vmm, bundle: &bundle, console: None, log: Log::File(&log) };
     let memory = prepare(plan, &bundle)?;
-    println!(
-        "{}",
-        command::shell_line(&qemu::program(), &command::arguments(plan, memory, &files))
-    );
+    show(command::shell_line(&qemu::program(), &command::arguments(plan, memory, &files)));
     Ok(0)
 }
 

@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 
 use crate::failure::{Result, mistake};
+use crate::progress::show;
 use crate::workspace;
 use patch::Patch;
 pub use run::RunXv6;
@@ -104,11 +105,11 @@ fn apply(options: &Apply) -> Result<u8> {
     };
     for (file, from) in &sources {
         tree.take(from, file)?;
-        println!("new file {file}");
+        show(format_args!("new file {file}"));
     }
     for change in &changes {
         tree.write(&change.file, &change.after)?;
-        print!("{}", diff::unified(change));
+        show(diff::unified(change).trim_end_matches('\n'));
     }
     for (number, patch) in (1..).zip(&series) {
         eprintln!("applied {number:04}: {}", patch.title);
