@@ -100,15 +100,20 @@ impl Seat {
     /// `sfence.vma`, unless somebody else has the lock (see `short`), or there
     /// is too much to do.
     fn short_fence<H: Host>(&mut self, host: &mut H, inst: u32) -> Short {
+        let Some(fence) = self.cpu.asks_for_fence(inst) else { return Short::Unhandled };
         let peers = self.peers();
+        let (ram, root, space) = (&self.guest.ram, self.root, self.space);
         let Some(mut shadow) = self.guest.shadow.try_lock() else { return Short::Unhandled };
-        if shadow.generation() != self.generation || !shadow.fence(&self.guest.ram, peers) {
+        let done = shadow.generation() == self.generation
+            && match fence.vaddr {
+                Some(gva) => shadow.fence_at(ram, root, space, gva, peers),
+                None => shadow.fence(ram, None, peers),
+            };
+        drop(shadow);
+        if !done {
             return Short::Unhandled;
         }
-        drop(shadow);
-        let Step::Fence(_) = self.cpu.execute(inst, &self.clock(host)) else {
-            return Short::Unhandled;
-        };
+        self.cpu.advance();
         self.flush(host);
         self.link.stats.count(Did::Fence);
         Short::Resume

@@ -79,8 +79,8 @@ impl<H: Host> Hart<H> {
                     _ => Did::Mret,
                 }
             }
-            Step::Fence(_) => {
-                seat.fence(&mut self.host);
+            Step::Fence(fence) => {
+                seat.fence(&mut self.host, fence.vaddr);
                 Did::Fence
             }
             Step::Wait => {

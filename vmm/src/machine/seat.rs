@@ -8,7 +8,7 @@ use super::guest::Guest;
 use super::link::{Attention, HartState, Link};
 use super::lookaside::Lookaside;
 use super::{Host, Machine};
-use crate::addr::{Gpa, Hpa};
+use crate::addr::{Gpa, Gva, Hpa};
 use crate::mmu::shadow::{Peers, Shadow};
 use crate::mmu::space::Space;
 use crate::vcpu::{Context, Effects, Env, Mode, Vcpu, status};
@@ -362,10 +362,10 @@ impl Seat {
         self.forget_roots(shadow.generation());
     }
 
-    /// `sfence.vma`, or the remote one of another vCPU.
-    pub(super) fn fence<H: Host>(&mut self, host: &mut H) {
+    /// `sfence.vma` for an address or all, or the remote one of another vCPU.
+    pub(super) fn fence<H: Host>(&mut self, host: &mut H, at: Option<Gva>) {
         let peers = self.peers();
-        let fits = self.guest.shadow.lock().fence(&self.guest.ram, peers);
+        let fits = self.guest.shadow.lock().fence(&self.guest.ram, at, peers);
         if !fits {
             self.zap(host);
         }
@@ -384,7 +384,7 @@ impl Seat {
             }
         }
         if attention.contains(Attention::FENCE) {
-            self.fence(host);
+            self.fence(host, None);
         }
         if attention.contains(Attention::FENCE_I) {
             host.fence_i();

@@ -127,14 +127,22 @@ impl Vcpu {
                 self.advance();
                 Step::Wait
             }
-            _ if inst & SFENCE_VMA_MASK == SFENCE_VMA && self.supervisor_may(TVM) => {
-                let fence = self.fence(field(inst, 15), field(inst, 20));
-                self.advance();
-                Step::Fence(fence)
-            }
             _ if is_fp_csr(inst) && self.csr.fp_enabled() => Step::Done(Effects::FP),
-            _ => Step::Trap(Exception::illegal(inst)),
+            _ => match self.asks_for_fence(inst) {
+                Some(fence) => {
+                    self.advance();
+                    Step::Fence(fence)
+                }
+                None => Step::Trap(Exception::illegal(inst)),
+            },
         }
+    }
+
+    /// What `inst` fences, if it is an `sfence.vma` that this mode may do.
+    #[inline(always)]
+    pub fn asks_for_fence(&self, inst: u32) -> Option<Fence> {
+        let allowed = inst & SFENCE_VMA_MASK == SFENCE_VMA && self.supervisor_may(TVM);
+        allowed.then(|| self.fence(field(inst, 15), field(inst, 20)))
     }
 
     /// Whether this mode may do what `trap`, a bit of `mstatus`, forbids vS:
@@ -157,8 +165,9 @@ impl Vcpu {
         }
     }
 
+    /// The instruction is done.
     #[inline]
-    const fn advance(&mut self) {
+    pub const fn advance(&mut self) {
         self.ctx.pc = self.ctx.pc.wrapping_add(4);
     }
 }

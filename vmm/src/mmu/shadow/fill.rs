@@ -268,19 +268,18 @@ impl Shadow {
         }
         if self.tracker.is_hot(page) {
             // It will be written before the next fence: the exit is spared.
-            self.tracker.set_state(fill.ram, page, State::Changed);
-            let change = Change { page, protected: None };
-            return self.tracker.push_changed(change).then_some(()).ok_or(Full);
+            return self.list(fill.ram, Change { page, protected: None });
         }
         self.tracker.set_state(fill.ram, page, State::Followed);
         if self.protect(fill.ram, Gpa::from_page(page)) {
             fill.flush = true;
             if self.smp {
                 // Other harts may write to it unseen until they flush.
-                self.tracker.set_state(fill.ram, page, State::Changed);
                 let epoch = peers.epoch.fetch_add(1, Ordering::SeqCst) + 1;
                 let change = Change { page, protected: Some(epoch) };
-                return self.tracker.push_changed(change).then_some(()).ok_or(Full);
+                return self.list(fill.ram, change).inspect_err(|_| {
+                    self.tracker.set_state(fill.ram, page, State::Plain);
+                });
             }
         }
         Ok(())
@@ -290,9 +289,17 @@ impl Shadow {
     fn changed(&mut self, ram: &GuestRam, table: Gpa) -> Result<(), Full> {
         let page = table.page();
         self.tracker.warm(page);
-        self.tracker.set_state(ram, page, State::Changed);
-        let change = Change { page, protected: None };
-        self.tracker.push_changed(change).then_some(()).ok_or(Full)
+        self.list(ram, Change { page, protected: None })
+    }
+
+    /// Puts a table on the list for the next fence. If that is full the table
+    /// stays what it was: the caller maps nothing.
+    fn list(&mut self, ram: &GuestRam, change: Change) -> Result<(), Full> {
+        if !self.tracker.push_changed(change) {
+            return Err(Full);
+        }
+        self.tracker.set_state(ram, change.page, State::Changed);
+        Ok(())
     }
 }
 

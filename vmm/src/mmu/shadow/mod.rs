@@ -23,6 +23,7 @@
 //!   as unwritable only when all harts that run the guest have done so.
 
 mod fill;
+mod hot;
 mod pool;
 mod refill;
 mod sync;
@@ -40,6 +41,7 @@ use crate::addr::{Gpa, Gva, Hpa};
 use crate::mem::GuestRam;
 use crate::pass::{Mapping, Registers};
 use crate::vcpu::{Mode, Permission, Rules};
+use hot::HotEntry;
 use pool::{Key, PageId, Pool};
 use track::Tracker;
 
@@ -84,6 +86,7 @@ pub struct Shadow {
     devices: Vec<Mapping>,
     /// Likewise, where the guest has put them; each time under a higher number.
     windows: (u64, Vec<Mapping>),
+    hot: Option<HotEntry>,
     /// More than one vCPU can run in the guest.
     smp: bool,
     generation: u64,
@@ -117,7 +120,7 @@ impl Shadow {
         let pool = Pool::new(quota)?;
         let pmps = Vec::with_capacity(MAX_PMPS);
         let (tracker, devices, windows) = (Tracker::new(ram), Vec::new(), Default::default());
-        Some(Self { pool, tracker, pmps, devices, windows, smp, generation: 0 })
+        Some(Self { pool, tracker, pmps, devices, windows, hot: None, smp, generation: 0 })
     }
 
     /// The guest owns these registers from now on: they are mapped where it
@@ -187,7 +190,10 @@ impl Shadow {
     }
 
     fn find_or_make(&mut self, key: Key) -> Option<PageId> {
-        self.pool.find(key).or_else(|| self.pool.make(key))
+        self.pool.find(key).or_else(|| {
+            self.hot = None;
+            self.pool.make(key)
+        })
     }
 
     /// The shadow entry that the hardware finds for `gva` below `root`, a

@@ -10,6 +10,7 @@ use super::super::pte::{self, ENTRIES, Pte, ROOT_LEVEL, Rights};
 use super::super::space::Space;
 use super::fill::writable_if_dirty;
 use super::pool::{PageId, Slot};
+use super::sync::entry_at;
 use super::track::State;
 use super::{Outcome, Shadow};
 use crate::addr::{Access, Gpa, Gva, Hpa, PAGE_SIZE};
@@ -34,14 +35,11 @@ impl Shadow {
         access: Access,
     ) -> Option<Outcome> {
         let (table, level) = self.deepest(root, gva)?;
-        let key = self.pool.key(table);
-        let open = self.pmps.get(usize::from(space.pmp)).is_some_and(|pmp| pmp.open);
-        let follows = key.direct.is_none() && self.tracker.state(key.source) != State::Plain;
-        if !(open && follows && pte::is_canonical(gva)) {
+        if !(self.mirrors(table, space) && pte::is_canonical(gva)) {
             return None;
         }
-        let index = pte::index(gva, level);
-        let at = Gpa(Gpa::from_page(key.source).0 + 8 * index as u64);
+        let slot = Slot::new(table, pte::index(gva, level));
+        let at = entry_at(self.pool.key(table).source, slot);
         let found = Pte(ram.load_u64(at).ok()?);
         if !found.is_valid() {
             return Some(Outcome::PageFault);
@@ -56,7 +54,6 @@ impl Shadow {
         }
         let wanted = Pte(found.0 | Pte::A | if access == Access::Store { Pte::D } else { 0 });
         let leaf = self.plain_leaf(ram, space, rights, wanted)?;
-        let slot = Slot::new(table, index);
         let old = self.pool.get(slot);
         if old.has(Pte::V | Pte::W) {
             return None;
@@ -65,7 +62,7 @@ impl Shadow {
         {
             return None;
         }
-        let first = self.pool.is_empty(table, index, TOGETHER);
+        let first = self.pool.is_empty(table, slot.index(), TOGETHER);
         self.write_leaf(ram, slot, leaf, wanted);
         if first {
             self.refill_around(ram, space, at, slot);
@@ -76,7 +73,7 @@ impl Shadow {
     /// The last shadow table that the hardware reaches for `gva` from `root`,
     /// and its level; `None` if there is a leaf above.
     #[inline(always)]
-    fn deepest(&self, root: Hpa, gva: Gva) -> Option<(PageId, u8)> {
+    pub(super) fn deepest(&self, root: Hpa, gva: Gva) -> Option<(PageId, u8)> {
         let mut page = self.pool.page_at(root);
         for level in (1..=ROOT_LEVEL).rev() {
             let entry = self.pool.entry(page, pte::index(gva, level));
@@ -124,12 +121,29 @@ impl Shadow {
         let Ok(entries) = ram.load_line(at) else { return };
         let first = slot.index() & (ENTRIES - TOGETHER);
         for (index, entry) in (first..).zip(entries.map(Pte)) {
-            if !entry.has(Pte::V | Pte::A) || !entry.is_valid() || index == slot.index() {
-                continue;
-            }
-            if let Some(leaf) = self.plain_leaf(ram, space, space.rights(entry), entry) {
-                self.write_leaf(ram, Slot::new(slot.page(), index), leaf, entry);
+            if index != slot.index() {
+                self.copy_entry(ram, space, Slot::new(slot.page(), index), entry);
             }
         }
+    }
+
+    /// Maps what the guest's `entry` says, if the guest has touched it before,
+    /// in a `slot` that is empty.
+    #[inline(always)]
+    pub(super) fn copy_entry(&mut self, ram: &GuestRam, space: Space, slot: Slot, entry: Pte) {
+        if entry.has(Pte::V | Pte::A)
+            && entry.is_valid()
+            && let Some(leaf) = self.plain_leaf(ram, space, space.rights(entry), entry)
+        {
+            self.write_leaf(ram, slot, leaf, entry);
+        }
+    }
+
+    /// Whether `table` mirrors one of the guest's, and PMP says nothing.
+    #[inline(always)]
+    pub(super) fn mirrors(&self, table: PageId, space: Space) -> bool {
+        let key = self.pool.key(table);
+        let open = self.pmps.get(usize::from(space.pmp)).is_some_and(|pmp| pmp.open);
+        open && key.direct.is_none() && self.tracker.state(key.source) != State::Plain
     }
 }

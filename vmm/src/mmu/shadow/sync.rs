@@ -2,11 +2,11 @@
 
 use core::sync::atomic::Ordering;
 
-use super::super::pte::{Pte, leaf_size};
+use super::super::pte::{self, Pte, leaf_size};
 use super::pool::{PageId, Slot};
 use super::track::{Change, State};
 use super::{Peers, Shadow};
-use crate::addr::Gpa;
+use crate::addr::{Gpa, Gva};
 use crate::mem::GuestRam;
 
 /// What became of the shadow entries of a guest table.
@@ -18,16 +18,16 @@ struct Compared {
 }
 
 impl Shadow {
-    /// Does what `sfence.vma` promises, for all addresses and address spaces:
-    /// accesses from now on see the guest's tables as they are. The caller
-    /// flushes this hart's TLB. The result is `false` when there was too much
-    /// to do: stop the other harts and `zap`.
+    /// Does what `sfence.vma` promises, for address `at` or for all, and for
+    /// all address spaces: accesses from now on see the guest's tables as they
+    /// are. The caller flushes this hart's TLB. The result is `false` when
+    /// there was too much to do: stop the other harts and `zap`.
     #[inline]
-    pub fn fence(&mut self, ram: &GuestRam, peers: Peers<'_>) -> bool {
+    pub fn fence(&mut self, ram: &GuestRam, at: Option<Gva>, peers: Peers<'_>) -> bool {
         if !ram.any_marked() && !self.tracker.any_changed() {
             return true;
         }
-        self.absorb_marks(ram) && self.sync(ram, peers)
+        self.absorb_marks(ram) && self.sync(ram, at, peers)
     }
 
     /// Takes note of the tables that devices wrote to.
@@ -44,9 +44,17 @@ impl Shadow {
         fits
     }
 
-    fn sync(&mut self, ram: &GuestRam, peers: Peers<'_>) -> bool {
+    fn sync(&mut self, ram: &GuestRam, at: Option<Gva>, peers: Peers<'_>) -> bool {
         let mut fits = true;
         for index in (0..self.tracker.changes()).rev() {
+            if let Some(gva) = at
+                && let Some(hot) = self.tracker.hot_change(index)
+            {
+                let differs = self.compare_at(ram, hot, gva);
+                if self.tracker.stays_hot(hot, differs) {
+                    continue;
+                }
+            }
             if let Some(change) = self.tracker.take_change(index)
                 && let Some(waiting) = self.sync_page(ram, change, peers)
             {
@@ -61,7 +69,7 @@ impl Shadow {
         let page = change.page;
         let mut protected = change.protected;
         let Compared { left: mirrored, differs } = self.compare_page(ram, page);
-        if mirrored && self.tracker.stays_hot(page, differs) {
+        if self.tracker.stays_hot(page, differs) {
             return Some(Change { page, protected: None });
         }
         if mirrored && self.protect(ram, Gpa::from_page(page)) {
@@ -82,20 +90,41 @@ impl Shadow {
         let mut next = self.pool.of_source(page).next();
         while let Some(id) = next {
             if self.pool.key(id).direct.is_none() {
-                self.compare_entries(ram, Gpa::from_page(page), id, &mut compared);
+                self.compare_entries(ram, page, id, &mut compared);
             }
             next = self.pool.next_of_source(id);
         }
         compared
     }
 
-    fn compare_entries(&mut self, ram: &GuestRam, table: Gpa, id: PageId, compared: &mut Compared) {
+    /// The same for the entries that translate `gva`, of a table that stays on
+    /// the list; tells whether one had been written, or is new.
+    fn compare_at(&mut self, ram: &GuestRam, page: u64, gva: Gva) -> bool {
+        let mut differs = false;
+        let mut next = self.pool.of_source(page).next();
+        while let Some(id) = next {
+            let key = self.pool.key(id);
+            if key.direct.is_none() {
+                let slot = Slot::new(id, pte::index(gva, key.level));
+                let entry = Pte(ram.load_u64(entry_at(page, slot)).unwrap_or(0));
+                let known = self.pool.get(slot).0 != 0;
+                if known && entry.0 != self.pool.origin(slot) {
+                    differs = true;
+                    self.clear(ram, slot);
+                }
+                differs |= !known && entry.is_valid();
+            }
+            next = self.pool.next_of_source(id);
+        }
+        differs
+    }
+
+    fn compare_entries(&mut self, ram: &GuestRam, page: u64, id: PageId, compared: &mut Compared) {
         let mut from = 0;
         while let Some(index) = self.pool.next_present(id, from) {
             from = index + 1;
             let slot = Slot::new(id, index);
-            let entry = ram.load_u64(table.wrapping_add(8 * index as u64));
-            if entry == Ok(self.pool.origin(slot)) {
+            if ram.load_u64(entry_at(page, slot)) == Ok(self.pool.origin(slot)) {
                 compared.left = true;
             } else {
                 compared.differs = true;
@@ -168,6 +197,13 @@ impl Shadow {
         self.tracker.forget_changes();
         self.pool.reset();
         self.pmps.clear();
+        self.hot = None;
         self.generation += 1;
     }
+}
+
+/// Where the entry of the guest table at `page` is that `slot` mirrors.
+#[inline]
+pub(super) fn entry_at(page: u64, slot: Slot) -> Gpa {
+    Gpa::from_page(page).wrapping_add(8 * slot.index() as u64)
 }

@@ -115,10 +115,29 @@ impl Model {
 
     fn fence(&mut self) {
         let peers = Peers { epoch: &self.epoch, settled: u64::MAX };
-        if !self.shadow.fence(&self.ram, peers) {
+        if !self.shadow.fence(&self.ram, None, peers) {
             self.zap();
         }
         self.tlb.clear();
+    }
+
+    /// For one address; `ahead`, as the short path does it.
+    fn fence_at(&mut self, gva: Gva, ahead: bool) {
+        let peers = Peers { epoch: &self.epoch, settled: u64::MAX };
+        let root = self.shadow.root(self.space).filter(|_| ahead);
+        let done = match root {
+            Some(root) => self.shadow.fence_at(&self.ram, root, self.space, gva, peers),
+            None => self.shadow.fence(&self.ram, Some(gva), peers),
+        };
+        if !done {
+            self.zap();
+        }
+        self.tlb.clear();
+    }
+
+    /// Whether a load at `gva` would cost an exit.
+    fn is_mapped(&mut self, gva: Gva) -> bool {
+        self.hardware(gva).is_some_and(|(_, entry)| self.usable(entry, Access::Load))
     }
 
     /// What a plain walk says.
@@ -180,6 +199,7 @@ enum Event {
     Touch(Gva, Access),
     Switch { root: u64, user: bool, sum: bool, mxr: bool },
     Fence,
+    FenceAt { gva: Gva, ahead: bool },
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -192,6 +212,7 @@ fn event() -> impl Strategy<Value = Event> {
             Event::Switch { root, user, sum, mxr }
         }),
         2 => Just(Event::Fence),
+        4 => (address(), any::<bool>()).prop_map(|(gva, ahead)| Event::FenceAt { gva, ahead }),
     ]
 }
 
@@ -210,6 +231,12 @@ fn run(quota: u32, native: bool, events: Vec<Event>, probes: Vec<(Gva, Access)>)
             // Stale answers are allowed before a fence; endless faults are not.
             Event::Touch(gva, kind) => drop(model.access(gva, kind)),
             Event::Switch { root, user, sum, mxr } => model.switch(root, user, sum, mxr),
+            Event::FenceAt { gva, ahead } => {
+                model.fence_at(gva, ahead);
+                for kind in [Access::Load, Access::Store, Access::Execute] {
+                    model.check(gva, kind);
+                }
+            }
             Event::Fence => {
                 model.fence();
                 for &(gva, kind) in &probes {
@@ -315,6 +342,55 @@ fn a_hot_table_costs_one_exit_per_round() {
 }
 
 #[test]
+fn a_fence_of_one_address_maps_what_a_hot_table_has_there() {
+    let mut model = with_pages();
+    let (slot, other) = (Gva(7 << 12), Gva(9 << 12));
+    let set = |model: &mut Model, gva: Gva, value| {
+        model.store_entry(3, pte::index(gva, 0), value);
+        model.fence_at(gva, true);
+    };
+    (0..20).for_each(|page| model.check(Gva(page << 12), Access::Load));
+    // A map and an unmap in turn, as Linux does for each piece of code.
+    for n in 0..20 {
+        set(&mut model, slot, leaf(300 + n % 2) | 0xcf);
+        assert!(model.is_mapped(slot));
+        model.check(slot, Access::Store);
+        set(&mut model, slot, 0);
+        model.check(slot, Access::Load);
+    }
+    assert!(model.shadow.tracker.is_hot(BASE / 4096 + 3));
+    model.faults = 0;
+    set(&mut model, slot, leaf(300) | 0xcf);
+    model.check(slot, Access::Store);
+    assert_eq!(model.faults, 0);
+    // What was written elsewhere waits for its own fence.
+    model.store_entry(3, pte::index(other, 0), leaf(302) | 0xcf);
+    model.fence_at(slot, true);
+    model.fence_at(other, true);
+    model.check(other, Access::Load);
+    assert_eq!(model.faults, 0);
+}
+
+#[test]
+fn a_full_list_of_changes_leaves_no_table_behind() {
+    let mut model = with_pages();
+    for page in 0.. {
+        let change = track::Change { page: BASE / 4096 + 200 + page, protected: None };
+        if !model.shadow.tracker.push_changed(change) {
+            break;
+        }
+    }
+    let page = BASE / 4096 + 3;
+    (0..8).for_each(|_| model.shadow.tracker.warm(page));
+    let peers = Peers { epoch: &model.epoch, settled: u64::MAX };
+    let fault =
+        |shadow: &mut Shadow| shadow.fault(&model.ram, model.space, Gva(0), Access::Load, peers);
+    assert_eq!(fault(&mut model.shadow), Outcome::Full);
+    model.shadow.zap(&model.ram);
+    assert_eq!(model.shadow.tracker.state(page), track::State::Plain);
+}
+
+#[test]
 fn two_roots_share_the_shadow_of_a_common_table() {
     let mut model = with_pages();
     model.write_raw(1, 0, leaf(2) | Pte::V);
@@ -352,12 +428,12 @@ fn other_harts_must_flush_before_a_table_counts_as_followed() {
     let old = model.ram.load_u64(entry(3, 0)).unwrap();
     model.ram.compare_exchange_u64(entry(3, 0), old, leaf(300) | 0xcf).unwrap().unwrap();
     let unsettled = Peers { epoch: &model.epoch, settled: 0 };
-    assert!(model.shadow.fence(&model.ram, unsettled));
+    assert!(model.shadow.fence(&model.ram, None, unsettled));
     assert!(model.shadow.tracker.any_changed());
     model.tlb.clear();
     model.check(Gva(0), Access::Load);
     let settled = Peers { epoch: &model.epoch, settled: u64::MAX };
-    assert!(model.shadow.fence(&model.ram, settled));
+    assert!(model.shadow.fence(&model.ram, None, settled));
     assert!(!model.shadow.tracker.any_changed());
 }
 

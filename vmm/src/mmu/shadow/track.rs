@@ -125,6 +125,7 @@ impl Tracker {
     }
 
     /// A followed table is about to be written.
+    #[inline]
     pub(super) fn warm(&mut self, page: u64) {
         let (known, heat) = &mut self.heats[to_usize(page) % HEATS];
         if *known == page {
@@ -137,12 +138,14 @@ impl Tracker {
     }
 
     /// Whether a table is likely to be written before the next fence.
+    #[inline]
     pub(super) fn is_hot(&self, page: u64) -> bool {
         let (known, heat) = self.heats[to_usize(page) % HEATS];
         known == page && heat >= HOT
     }
 
     /// The same at a fence that found, or did not find, that it was written.
+    #[inline]
     pub(super) fn stays_hot(&mut self, page: u64, written: bool) -> bool {
         if !self.is_hot(page) {
             return false;
@@ -173,6 +176,22 @@ impl Tracker {
     /// Length of the list for the next fence.
     pub(super) fn changes(&self) -> usize {
         self.changed.len()
+    }
+
+    /// The page of the change at `index`, if it is hot and the guest may write
+    /// to it.
+    pub(super) fn hot_change(&self, index: usize) -> Option<u64> {
+        let change = self.changed.get(index)?;
+        (change.protected.is_none() && self.is_hot(change.page)).then_some(change.page)
+    }
+
+    /// The page on the list, if it is one alone that the guest may write to.
+    #[inline(always)]
+    pub(super) fn only_change(&self) -> Option<u64> {
+        match *self.changed {
+            [Change { page, protected: None }] => Some(page),
+            _ => None,
+        }
     }
 
     /// Takes the change at `index` off the list; the last takes its place.
