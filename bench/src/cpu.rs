@@ -6,6 +6,7 @@ use xtask::mode::Mode;
 
 use crate::machine::{Bench, Figures};
 use crate::operation::{OPERATIONS, Operation};
+use crate::pool;
 use crate::profile::{self, Share};
 use crate::progress::Progress;
 use crate::report::Row;
@@ -24,11 +25,16 @@ pub fn measure(explain: bool) -> Result<Vec<Row>> {
     let bench = Bench::prepare()?;
     let steps = 3 + OPERATIONS.len() * if explain { 2 } else { 1 };
     let progress = Progress::new(steps);
-    let native = progress.step("all operations, natively", || bench.figures(Mode::Native))?;
-    let guest = progress.step("all operations, as a guest", || bench.figures(Mode::Guest))?;
-    let assisted = progress.step("all operations, assisted", || bench.assisted_figures())?;
-    let mut rows = Vec::new();
-    for operation in OPERATIONS {
+    let modes = [Some(Mode::Native), Some(Mode::Guest), None];
+    let figures = pool::side_by_side(&modes, |mode| match mode {
+        Some(mode) => {
+            let how = if *mode == Mode::Native { "natively" } else { "as a guest" };
+            progress.step(&format!("all operations, {how}"), || bench.figures(*mode))
+        }
+        None => progress.step("all operations, assisted", || bench.assisted_figures()),
+    })?;
+    let [native, guest, assisted] = figures.as_slice() else { return Ok(Vec::new()) };
+    pool::side_by_side(&OPERATIONS, |operation| {
         let what = format!("exits of {}", operation.name);
         let causes = progress.step(&what, || exits(&bench, operation.name))?;
         let profile = match explain {
@@ -37,9 +43,8 @@ pub fn measure(explain: bool) -> Result<Vec<Row>> {
             })?,
             false => Vec::new(),
         };
-        rows.push(row(operation, [&native, &guest, &assisted], causes, profile)?);
-    }
-    Ok(rows)
+        row(*operation, [native, guest, assisted], causes, profile)
+    })
 }
 
 fn row(

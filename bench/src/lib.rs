@@ -9,6 +9,8 @@
 //!   xv6         the user's own xv6, with our drivers and without
 //!   linux       boot and disk of Debian's kernel
 //!   profile     the instructions of one operation, by function of the VMM
+//!   stub        a QEMU that stops where it should
+//!   pool        runs that count, side by side
 //!   report      what was measured, where: JSON
 //!   render      the same as tables
 //!   publish     the committed report, and the pages that show its tables
@@ -23,9 +25,11 @@ pub mod ladder;
 pub mod linux;
 pub mod machine;
 pub mod operation;
+mod pool;
 pub mod profile;
 mod progress;
 pub mod publish;
 pub mod render;
 pub mod report;
+mod stub;
 pub mod xv6;

@@ -86,7 +86,8 @@ impl Bench {
     /// # Errors
     /// If the run fails.
     pub fn exits(&self, operation: &str, rounds: u64) -> Result<Figures> {
-        let file = scratch()?.join(format!("exits-{}.json", std::process::id()));
+        let name = format!("exits-{}-{operation}-{rounds}.json", std::process::id());
+        let file = scratch()?.join(name);
         let mut command = self.run(Mode::Guest, &format!("op={operation} rounds={rounds}"));
         command.arg("--stats").arg(&file);
         output(command)?;

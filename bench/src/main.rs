@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Instant;
 
 use bench::ladder::{self, Effort, expected, plot, streams, tables, ways};
 use bench::machine::{self, Bench};
@@ -69,7 +70,12 @@ struct BenchOptions {
 
 fn main() -> ExitCode {
     let result = match Command::parse() {
-        Command::Bench(options) => measure(options),
+        Command::Bench(options) => {
+            let begin = Instant::now();
+            measure(options, begin).inspect(|()| {
+                println!("Took {}.", render::duration(begin.elapsed().as_secs_f64()));
+            })
+        }
         Command::Profile { operation } => show_profile(&operation),
         Command::BenchCompare { a, b } => show_changes(&a, &b),
     };
@@ -84,7 +90,7 @@ fn fail(failure: &Failure) -> ExitCode {
     ExitCode::from(failure.status)
 }
 
-fn measure(options: BenchOptions) -> Result<()> {
+fn measure(options: BenchOptions, begin: Instant) -> Result<()> {
     let wants = |suite| options.suite.is_none_or(|only| only == suite);
     let effort = if options.quick { Effort::QUICK } else { Effort::FULL };
     let cpu = if wants(Suite::Cpu) { cpu::measure(options.explain)? } else { Vec::new() };
@@ -95,7 +101,7 @@ fn measure(options: BenchOptions) -> Result<()> {
     let disks = climb(Suite::Disks, &ways::DISKS)?;
     let console = climb(Suite::Console, &ways::CONSOLE)?;
     let network = climb(Suite::Network, &ways::NETWORK)?;
-    let report = Report::new(cpu, [disks, console, network])?;
+    let report = Report::new(cpu, [disks, console, network], begin.elapsed())?;
     let dir = match (options.publish, options.out) {
         (true, _) => publish::dir(),
         (false, out) => out.map_or_else(machine::scratch, Ok)?,

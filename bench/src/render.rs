@@ -94,8 +94,10 @@ pub fn files(shares: &[Share]) -> String {
 pub fn markdown(report: &Report) -> String {
     let origin = &report.origin;
     let modified = if origin.modified { ", modified" } else { "" };
+    let took = origin.seconds.map(|seconds| format!("; measured in {}", duration(seconds)));
+    let took = took.unwrap_or_default();
     let mut text = format!(
-        "Commit {}{modified}; {}; {}; {} × {}.\n",
+        "Commit {}{modified}; {}; {}; {} × {}{took}.\n",
         origin.commit, origin.qemu, origin.rustc, origin.processors, origin.processor,
     );
     if !report.cpu.is_empty() {
@@ -140,6 +142,15 @@ pub(crate) fn finish(table: Builder, look: Look, numbers: usize) -> String {
     table.to_string()
 }
 
+/// Minutes and seconds.
+pub fn duration(seconds: f64) -> String {
+    let seconds = seconds.round();
+    match (seconds / 60.0).floor() {
+        0.0 => format!("{seconds} s"),
+        minutes => format!("{minutes} min {} s", seconds - 60.0 * minutes),
+    }
+}
+
 /// One decimal if there is one, and thousands apart.
 pub(crate) fn number(value: f64) -> String {
     let text = format!("{value:.1}");
@@ -168,6 +179,7 @@ mod tests {
             assert_eq!(number(value), text);
         }
         assert_eq!(number(-1234.5), "-1,234.5");
+        assert_eq!([59.4, 60.0, 152.6].map(duration), ["59 s", "1 min 0 s", "2 min 33 s"]);
     }
 
     #[test]
@@ -197,7 +209,12 @@ mod tests {
     #[test]
     fn the_report_says_where_it_comes_from() {
         let text = markdown(&example());
-        assert!(text.contains("Commit 0123456789abcdef; QEMU 1; rustc 1; 2 × unknown."), "{text}");
+        assert!(
+            text.contains(
+                "Commit 0123456789abcdef; QEMU 1; rustc 1; 2 × unknown; measured in 1 min 23 s."
+            ),
+            "{text}"
+        );
         assert!(text.contains("csr sscratch 1"), "{text}");
     }
 }

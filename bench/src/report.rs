@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use xtask::failure::{Context, Result};
@@ -53,6 +54,9 @@ pub struct Origin {
     pub processor: String,
     /// Processors of the host.
     pub processors: usize,
+    /// How long the suites of the report took; older reports do not know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<f64>,
 }
 
 /// One operation; figures are per operation.
@@ -98,12 +102,17 @@ impl Row {
 }
 
 impl Report {
-    /// A report on these sources and this machine.
+    /// A report on these sources and this machine, whose suites took so long.
     ///
     /// # Errors
     /// If QEMU can't be asked for its version.
-    pub fn new(cpu: Vec<Row>, [ladder, console, network]: [Vec<Rung>; 3]) -> Result<Self> {
-        let origin = Origin::find()?;
+    pub fn new(
+        cpu: Vec<Row>,
+        [ladder, console, network]: [Vec<Rung>; 3],
+        took: Duration,
+    ) -> Result<Self> {
+        let seconds = Some(took.as_secs_f64().round());
+        let origin = Origin { seconds, ..Origin::find()? };
         Ok(Self { schema: SCHEMA, origin, cpu, ladder, console, network })
     }
 
@@ -143,6 +152,7 @@ impl Origin {
             rustc: tell("rustc", &["--version"]),
             processor: processor(&fs::read_to_string("/proc/cpuinfo").unwrap_or_default()),
             processors: std::thread::available_parallelism().map_or(0, usize::from),
+            seconds: None,
         })
     }
 }
@@ -192,6 +202,7 @@ pub(crate) mod tests {
             rustc: "rustc 1".to_owned(),
             processor: "unknown".to_owned(),
             processors: 2,
+            seconds: Some(83.0),
         };
         let cpu = vec![row("good", 149.5), row("bad", 150.5)];
         let (ladder, console) = (ladder::tables::tests::example(), Vec::new());

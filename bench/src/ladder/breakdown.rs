@@ -42,7 +42,7 @@ fn rounds(way: &Way, depth: u32) -> u32 {
 /// If the run fails.
 pub(super) fn of(ladder: &Ladder, suite: &Suite, way: &Way, depth: u32) -> Result<Vec<Part>> {
     let rounds = rounds(way, depth);
-    let run = ladder.to_profile(suite, way, depth, rounds);
+    let run = ladder.to_profile(suite, way, depth, rounds)?;
     let mut parts = sum(&profile::of_run(run, ladder.kernel(), rounds)?);
     parts.iter_mut().for_each(|part| part.instructions /= f64::from(depth));
     Ok(parts)

@@ -23,10 +23,12 @@ pub mod ways;
 
 use xtask::failure::Result;
 
+use crate::pool;
 use crate::progress::Progress;
+use breakdown::Part;
 use result::{Cell, Rung};
 use run::{Ladder, Measured};
-use ways::Suite;
+use ways::{Suite, Way};
 
 /// How much is measured.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -60,24 +62,69 @@ pub fn measure(suite: &Suite, effort: Effort) -> Result<Vec<Rung>> {
             rounds.push(progress.step(&what, || ladder.time(suite, way, effort.ms))?);
         }
     }
+    let counts = counts(suite.ways);
+    let mut counts = pool::side_by_side(&counts, |count| count.take(&ladder, suite, &progress))?;
     let native = timed.last().cloned().unwrap_or_default();
     let mut rungs = Vec::new();
-    for (way, rounds) in suite.ways.iter().zip(&timed) {
+    for (n, (way, rounds)) in suite.ways.iter().zip(&timed).enumerate() {
         let mut cells = result::cells(rounds, &native);
-        if way.is_counted() {
-            let what = format!("{} {}, instructions", suite.name, way.name);
-            let counted = progress.step(&what, || ladder.count(suite, way))?;
-            result::add_instructions(&mut cells, &counted);
+        let mut parts = Vec::new();
+        for (_, counted) in counts.extract_if(.., |(way, _)| *way == n) {
+            match counted {
+                Counted::Cells(counted) => result::add_instructions(&mut cells, &counted),
+                Counted::Parts(more) => parts.push(more),
+            }
         }
-        let mut parts = [Vec::new(), Vec::new()];
-        for (parts, depth) in parts.iter_mut().zip(way.profiled()) {
-            let what = format!("{} {}, breakdown at depth {depth}", suite.name, way.name);
-            *parts = progress.step(&what, || breakdown::of(&ladder, suite, way, *depth))?;
-        }
-        let ([parts, deep_parts], name, what) = (parts, way.name.to_owned(), way.what.to_owned());
-        rungs.push(Rung { name, what, cells, parts, deep_parts });
+        let mut parts = parts.into_iter();
+        let (name, what) = (way.name.to_owned(), way.what.to_owned());
+        let mut next = || parts.next().unwrap_or_default();
+        rungs.push(Rung { name, what, cells, parts: next(), deep_parts: next() });
     }
     Ok(rungs)
+}
+
+/// Something to be counted, of the way with this number.
+enum Count<'a> {
+    /// The instructions of its combinations.
+    Cells(usize, &'a Way),
+    /// Those of reads, so many at a time, by category.
+    Parts(usize, &'a Way, u32),
+}
+
+enum Counted {
+    Cells(Vec<Measured>),
+    Parts(Vec<Part>),
+}
+
+/// The longest first, so that two of them side by side end together.
+fn counts(ways: &[Way]) -> Vec<Count<'_>> {
+    let all = || ways.iter().enumerate();
+    let parts = all()
+        .flat_map(|(n, way)| way.profiled().iter().map(move |depth| Count::Parts(n, way, *depth)));
+    let cells = all().filter(|(_, way)| way.is_counted()).map(|(n, way)| Count::Cells(n, way));
+    parts.chain(cells).collect()
+}
+
+impl Count<'_> {
+    fn take(
+        &self,
+        ladder: &Ladder,
+        suite: &Suite,
+        progress: &Progress,
+    ) -> Result<(usize, Counted)> {
+        match self {
+            Self::Cells(n, way) => {
+                let what = format!("{} {}, instructions", suite.name, way.name);
+                let cells = progress.step(&what, || ladder.count(suite, way))?;
+                Ok((*n, Counted::Cells(cells)))
+            }
+            Self::Parts(n, way, depth) => {
+                let what = format!("{} {}, breakdown at depth {depth}", suite.name, way.name);
+                let parts = progress.step(&what, || breakdown::of(ladder, suite, way, *depth))?;
+                Ok((*n, Counted::Parts(parts)))
+            }
+        }
+    }
 }
 
 /// The cell of a rung that a table or a picture shows.

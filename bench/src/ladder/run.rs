@@ -23,7 +23,6 @@ pub struct Ladder {
     xtask: PathBuf,
     kernel: PathBuf,
     image: PathBuf,
-    small_image: PathBuf,
 }
 
 /// A combination that was measured.
@@ -81,15 +80,9 @@ impl Ladder {
         cargo.args(["build", "--quiet", "--package", "ladder", "--release", "--target", target]);
         workspace::run(cargo, "build the ladder")?;
         workspace::build_vmm()?;
-        let zeroes = |name: &str, bytes| {
-            let image = machine::scratch()?.join(name);
-            fs::write(&image, vec![0; bytes]).context(format!("write {}", image.display()))?;
-            Ok(image)
-        };
         let image = zeroes("ladder.img", DISK)?;
-        let small_image = zeroes("profile.img", SMALL_DISK)?;
         let kernel = workspace::target_dir().join(target).join("release/ladder");
-        Ok(Self { xtask: workspace::build_xtask()?, kernel, image, small_image })
+        Ok(Self { xtask: workspace::build_xtask()?, kernel, image })
     }
 
     /// The kernel's executable.
@@ -97,12 +90,24 @@ impl Ladder {
         &self.kernel
     }
 
-    /// `cargo xtask run` for a rung, to be profiled.
-    pub(super) fn to_profile(&self, suite: &Suite, way: &Way, depth: u32, rounds: u32) -> Command {
+    /// `cargo xtask run` for a rung, to be profiled. Each has a disk of its own,
+    /// because QEMU locks it.
+    ///
+    /// # Errors
+    /// If the disk can't be made.
+    pub(super) fn to_profile(
+        &self,
+        suite: &Suite,
+        way: &Way,
+        depth: u32,
+        rounds: u32,
+    ) -> Result<Command> {
+        let name: String = way.name.chars().filter(char::is_ascii_alphanumeric).collect();
+        let image = zeroes(&format!("profile-{name}-{depth}.img"), SMALL_DISK)?;
         let append = format!("sizes=4096 depths={depth} rounds={rounds}");
-        let mut command = self.command(suite, way, &self.small_image, &append);
+        let mut command = self.command(suite, way, &image, &append);
         command.arg("--icount");
-        command
+        Ok(command)
     }
 
     /// `cargo xtask run` for a rung, with `append` added to its command line.
@@ -137,6 +142,13 @@ impl Ladder {
         command.arg("--icount");
         understand(&machine::output(command)?)
     }
+}
+
+/// An empty disk.
+fn zeroes(name: &str, bytes: usize) -> Result<PathBuf> {
+    let image = machine::scratch()?.join(name);
+    fs::write(&image, vec![0; bytes]).context(format!("write {}", image.display()))?;
+    Ok(image)
 }
 
 /// The lines of a whole run.

@@ -37,15 +37,20 @@ impl Histogram {
     }
 }
 
-/// What the log shows between the guest's marks.
+/// What the log shows between the guest's marks: the first `count` windows, or
+/// as many as there are.
 ///
 /// # Errors
 /// If the log can't be read.
-pub(super) fn windows(mut log: impl BufRead, marks: &Marks) -> io::Result<Vec<Histogram>> {
+pub(super) fn windows(
+    mut log: impl BufRead,
+    marks: &Marks,
+    count: usize,
+) -> io::Result<Vec<Histogram>> {
     let mut done = Vec::new();
     let mut open: Option<Histogram> = None;
     let mut line = Vec::new();
-    while {
+    while done.len() < count && {
         line.clear();
         log.read_until(b'\n', &mut line)? != 0
     } {
@@ -110,9 +115,11 @@ mod tests {
             (0x100, 0),
         ];
         let log: String = steps.map(|(pc, flags)| line(pc, flags)).concat();
-        let windows = windows(log.as_bytes(), &marks).unwrap();
+        let windows = super::windows(log.as_bytes(), &marks, 2).unwrap();
         assert_eq!(windows.len(), 1);
         assert_eq!(windows[0].guest, 2);
         assert_eq!(windows[0].vmm, HashMap::from([(0x50, 2)]));
+        let log = log.repeat(2);
+        assert_eq!(super::windows(log.as_bytes(), &marks, 1).unwrap().len(), 1);
     }
 }

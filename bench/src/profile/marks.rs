@@ -58,6 +58,11 @@ impl Marks {
         }
     }
 
+    /// Where windows begin, as the executable is linked.
+    pub(super) fn begins(&self) -> impl Iterator<Item = u64> {
+        self.begin.iter().map(|at| at | (SAME + 1))
+    }
+
     /// The mark at a program counter of the guest.
     pub(super) fn at(&self, pc: u64) -> Option<Mark> {
         match pc & SAME {

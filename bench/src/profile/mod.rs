@@ -1,7 +1,7 @@
 //! Where the instructions of one operation go, by function of the VMM.
 //!
-//! QEMU logs every instruction (one per translation block, `-d exec`). The
-//! probe runs the operation N and 2N times, each time between two reads of
+//! QEMU logs every instruction (one per translation block), from where the
+//! first window begins: its GDB stub stops it there. The probe runs the operation N and 2N times, each time between two reads of
 //! `instret`; what the second window has more than the first belongs to N
 //! operations. Nothing is sampled: the sum is the figure that the probe
 //! measures.
@@ -13,7 +13,8 @@ mod symbols;
 use std::collections::BTreeMap;
 use std::io::BufReader;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use xtask::failure::{Context, Result, broken};
@@ -22,12 +23,15 @@ use xtask::run::qemu;
 use xtask::workspace;
 
 use crate::machine::{self, Bench};
+use crate::stub::{self, Socket, Stop, Stub};
 use log::Histogram;
 use marks::Marks;
 use symbols::Symbols;
 
 /// Operations in the first window.
 const ROUNDS: u32 = 20;
+/// Windows of a run: one to warm up, and two that are compared.
+const WINDOWS: usize = 3;
 
 /// Instructions of one function, per operation.
 #[derive(Serialize, Deserialize, Clone, PartialEq, Debug)]
@@ -56,23 +60,76 @@ pub fn of(bench: &Bench, operation: &str) -> Result<Vec<Share>> {
 /// As of [`of`].
 pub fn of_run(run: Command, kernel: &Path, rounds: u32) -> Result<Vec<Share>> {
     let marks = Marks::read(kernel)?;
-    let mut qemu = command(run)?;
-    let mut child = qemu.spawn().context("start QEMU")?;
-    let log = child.stderr.take().ok_or_else(|| broken("QEMU has no log"))?;
-    let windows = log::windows(BufReader::with_capacity(1 << 20, log), &marks);
-    let status = child.wait().context("wait for QEMU")?;
-    let windows = windows.context("read QEMU's log")?;
+    let mut machine = Logged::start(run, &marks)?;
+    let log = BufReader::with_capacity(1 << 20, &mut machine.log);
+    let windows = log::windows(log, &marks, WINDOWS).context("read QEMU's log")?;
     let [_, once, twice] = windows.as_slice() else {
         return Err(broken(format!(
-            "the log shows {} windows of the operation, not 3 (QEMU: {status})",
+            "the log shows {} windows of the operation, not {WINDOWS}",
             windows.len()
         )));
     };
     Ok(shares(once, twice, rounds, &Symbols::read(&workspace::vmm_path())?))
 }
 
+/// A machine that logs what it executes.
+struct Logged {
+    child: Child,
+    log: ChildStderr,
+    /// While it is connected, the machine runs.
+    _stub: Stub<std::os::unix::net::UnixStream>,
+}
+
+impl Logged {
+    /// Runs what the command describes to the first mark, and logs from there
+    /// on.
+    fn start(run: Command, marks: &Marks) -> Result<Self> {
+        let socket = Socket::new();
+        let (mut child, log, mut stub) = {
+            // A dry run leaves its bundle where the next one does.
+            static BUNDLE: Mutex<()> = Mutex::new(());
+            let _one = BUNDLE.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut child = command(run, &socket)?.spawn().context("start QEMU")?;
+            let log = child.stderr.take().ok_or_else(|| broken("QEMU has no log"))?;
+            // It listens when it has read its files.
+            let stream = socket.connect().inspect_err(|_| end(&mut child))?;
+            (child, log, Stub::new(stream))
+        };
+        match to_first_mark(&mut stub, marks) {
+            Ok(()) => Ok(Self { child, log, _stub: stub }),
+            Err(failure) => {
+                end(&mut child);
+                Err(failure)
+            }
+        }
+    }
+}
+
+impl Drop for Logged {
+    fn drop(&mut self) {
+        end(&mut self.child);
+    }
+}
+
+fn end(child: &mut Child) {
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+fn to_first_mark<S: std::io::Read + std::io::Write>(
+    stub: &mut Stub<S>,
+    marks: &Marks,
+) -> Result<()> {
+    let stops: Vec<Stop> = marks.begins().map(Stop).collect();
+    stops.iter().try_for_each(|stop| stub.set(*stop, true))?;
+    stub.run()?;
+    stops.iter().try_for_each(|stop| stub.set(*stop, false))?;
+    stub.monitor("log exec")?;
+    stub.release()
+}
+
 /// QEMU, with the log on stderr and nothing else on it.
-fn command(mut run: Command) -> Result<Command> {
+fn command(mut run: Command, socket: &Socket) -> Result<Command> {
     let line = machine::output({
         run.arg("--dry-run");
         run
@@ -82,7 +139,8 @@ fn command(mut run: Command) -> Result<Command> {
         false => "-singlestep",
     };
     let mut sh = Command::new("sh");
-    sh.args(["-c", &format!("exec {} {single} -d exec,nochain", line.trim())]);
+    sh.args(["-c", &format!("exec {} {single} \"$@\"", line.trim()), "qemu"]);
+    stub::wait_at(&mut sh, socket);
     sh.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     Ok(sh)
 }
