@@ -223,6 +223,14 @@ impl Stats {
         }
     }
 
+    /// Where the counters begin, those of CSRs in the order of [`CsrId`]
+    /// first: for the trap entry, which is their one writer while the guest
+    /// runs.
+    #[inline(always)]
+    pub fn counters(&self) -> *const AtomicU64 {
+        self.counts.as_ptr()
+    }
+
     /// The sum of these counters, as they are now.
     pub fn sum<'a>(all: impl IntoIterator<Item = &'a Self>) -> Self {
         let sum = Self::default();

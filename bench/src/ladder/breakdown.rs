@@ -21,7 +21,7 @@ pub struct Part {
 /// counts. A name that ends with a slash is a directory.
 pub const CATEGORIES: [(&str, &[&str]); 8] = [
     ("guest: driver and workload", &["guest"]),
-    ("world switch", &["hw/switch.rs", "hw/hart.rs", "hw/csr.rs"]),
+    ("world switch", &["hw/plain.rs", "hw/switch.rs", "hw/hart.rs", "hw/csr.rs"]),
     ("interrupts: PLIC, injection", &["dev/plic.rs", "vcpu/", "machine/timer.rs", "pv/line.rs"]),
     ("fetch and decode", &["decode/", "machine/lookaside.rs", "bus.rs"]),
     ("device model", &["dev/", "virtio/mmio.rs", "virtio/function.rs", "virtio/blk.rs", "pv/"]),

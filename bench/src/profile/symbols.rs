@@ -54,7 +54,9 @@ impl Symbols {
         let name = behind.checked_sub(1).map_or("unknown", |n| &self.names[n].1);
         let name = addr2line::demangle_auto(name.into(), None).into_owned();
         match name.as_str() {
-            "enter_guest" | "guest_trap" => ("hw/switch.rs".to_owned(), name),
+            "enter_guest" | "other_trap" => ("hw/switch.rs".to_owned(), name),
+            "guest_trap" => ("hw/plain.rs".to_owned(), name),
+            _ if name.starts_with("plain_") => ("hw/plain.rs".to_owned(), name),
             _ => ("library".to_owned(), short(&name)),
         }
     }

@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! boot     _start, stacks, memory map, heap; then machine::run on each hart
+//! plain    each trap's way in; CSR accesses that are done right there
 //! switch   into the guest and out again
 //! csr      names for the CSR accesses that the VMM makes
 //! hart     the Host that `machine` works with, one per hart
@@ -27,6 +28,7 @@ mod iommu;
 mod memory;
 mod panic;
 mod pci;
+mod plain;
 mod plic;
 mod power;
 mod rtc;

@@ -4,14 +4,15 @@
 //! into U-mode, and comes back with the trap that ended the guest's turn.
 //!
 //! Nearly all traps of a deprivileged kernel are CSR accesses, `sret`,
-//! `ecall` and page faults, and need few of its registers. For exceptions the
-//! trap entry saves only what a function may destroy, and asks
-//! `machine::short` first; it goes back to the guest at once when that
-//! has done all.
+//! `ecall` and page faults, and need few of its registers. What `plain` has
+//! not done by itself comes here. For exceptions the trap entry saves only
+//! what a function may destroy, and asks `machine::short` first; it goes back
+//! to the guest at once when that has done all.
 //!
 //! Invariant **mscratch**: it holds the address of the vCPU's [`Context`]
 //! while the guest runs, and zero while the VMM runs. A trap that finds zero
-//! was caused by the VMM itself.
+//! was caused by the VMM itself. `plain` swaps it with the guest's a0, and it
+//! is zeroed here, before Rust is called.
 
 use core::arch::{asm, global_asm};
 use core::mem::offset_of;
@@ -19,13 +20,15 @@ use core::mem::offset_of;
 use super::hart::RealHart;
 use crate::addr::to_usize;
 use crate::machine::{self, Seat, Short, Trap};
+use crate::vcpu::plain::NOBODY;
 use crate::vcpu::{Cause, Context};
 
 global_asm!(
     ".pushsection .text.switch, \"ax\"",
-    // Registers that a function may destroy, but a0; and all the others.
-    ".macro each_temporary op",
-    ".irp n, 1,5,6,7,11,12,13,14,15,16,17,28,29,30,31",
+    // Registers that a function may destroy, but a0, and t0 to t2, which
+    // `plain` saves; and all the others.
+    ".macro each_further op",
+    ".irp n, 1,11,12,13,14,15,16,17,28,29,30,31",
     "\\op x\\n, {x}+8*\\n(a0)",
     ".endr",
     ".endm",
@@ -37,27 +40,28 @@ global_asm!(
     // a0 = &mut Context. Destroys every register but sp, s0 and s1.
     ".global enter_guest",
     "enter_guest:",
-    "sd sp, {host}+0(a0)",
-    "sd ra, {host}+8(a0)",
-    "sd s0, {host}+16(a0)",
-    "sd s1, {host}+24(a0)",
+    "sd sp, {kept}+0(a0)",
+    "sd ra, {kept}+8(a0)",
+    "sd s0, {kept}+16(a0)",
+    "sd s1, {kept}+24(a0)",
     "each_saved ld",
     "3: ld t0, {pc}(a0)",
     "csrw mepc, t0",
     "csrw mscratch, a0",
-    "each_temporary ld",
+    "each_further ld",
+    "ld t0, {x}+8*5(a0)",
+    "ld t1, {x}+8*6(a0)",
+    "ld t2, {x}+8*7(a0)",
     "ld sp, {x}+8*2(a0)",
     "ld a0, {x}+8*10(a0)",
     "mret",
-    // mtvec points here. Returns a0 = mcause, a1 = mtval to enter's caller.
-    ".balign 4",
-    ".global guest_trap",
-    "guest_trap:",
-    "csrrw a0, mscratch, a0",
-    "beqz a0, vmm_trap",
-    "each_temporary sd",
+    // From `plain`: a0 = &mut Context, which has t0 to t2; the guest's a0 is
+    // in mscratch. Returns a0 = mcause, a1 = mtval to enter's caller.
+    ".global other_trap",
+    "other_trap:",
+    "each_further sd",
     "sd sp, {x}+8*2(a0)",
-    "ld sp, {host}+0(a0)",
+    "ld sp, {kept}+0(a0)",
     "csrrw t0, mscratch, zero",
     "sd t0, {x}+8*10(a0)",
     "csrr t0, mepc",
@@ -90,9 +94,9 @@ global_asm!(
     "j 4f",
     "8: li t0, {unhandled}",
     "4: each_saved sd",
-    "ld ra, {host}+8(a0)",
-    "ld s0, {host}+16(a0)",
-    "ld s1, {host}+24(a0)",
+    "ld ra, {kept}+8(a0)",
+    "ld s0, {kept}+16(a0)",
+    "ld s1, {kept}+24(a0)",
     "csrr a1, mtval",
     "csrr a0, mcause",
     "li t1, {unhandled}",
@@ -101,7 +105,8 @@ global_asm!(
     "li a1, 0",
     "5: ret",
     // The VMM trapped: a fresh stack, since the old one may be the reason.
-    "vmm_trap:",
+    ".global vmm_trapped",
+    "vmm_trapped:",
     "la sp, __stacks_end",
     "csrr a0, mcause",
     "csrr a1, mepc",
@@ -110,7 +115,7 @@ global_asm!(
     ".popsection",
     x = const offset_of!(Context, x),
     pc = const offset_of!(Context, pc),
-    host = const offset_of!(Context, host),
+    kept = const offset_of!(Context, kept),
     illegal = const Cause::Illegal as u64,
     unhandled = const Short::Unhandled as u64,
     handled = const Trap::HANDLED.cause.cast_signed(),
@@ -149,10 +154,15 @@ pub(super) fn enter(hart: &mut RealHart, seat: &mut Seat) -> Trap {
     let (cause, value);
     let seat = core::ptr::from_mut(seat);
     // SAFETY: `seat` was a reference just now.
-    let context = unsafe { (*seat).context() };
-    context.host[4] = core::ptr::from_mut(hart).expose_provenance() as u64;
-    context.host[5] = seat.expose_provenance() as u64;
-    let context = core::ptr::from_mut(context);
+    let (cpu, counters, plain) =
+        unsafe { ((*seat).vcpu(), (*seat).stats().counters(), (*seat).plain_mode()) };
+    let kept = &mut cpu.ctx.kept;
+    kept.hart = core::ptr::from_mut(hart).expose_provenance() as u64;
+    kept.seat = seat.expose_provenance() as u64;
+    kept.counters = counters.expose_provenance() as u64;
+    kept.plain = plain.map_or(NOBODY, |mode| mode as u8);
+    // The context is at its start.
+    let context = core::ptr::from_mut(cpu);
     // SAFETY: `enter_guest` keeps sp, s0 and s1 and declares the rest as
     // destroyed; gp and tp, which it destroys too, are unused by the VMM. The
     // guest runs in U-mode on shadow tables that map its own memory only.
@@ -203,9 +213,9 @@ extern "C" fn exception(context: *mut Context, cause: u64, value: u64) -> ShortR
 unsafe fn borrowed<'a>(context: *mut Context) -> (&'a mut RealHart, &'a mut Seat) {
     // SAFETY: the caller's promise; nobody else uses the two meanwhile.
     unsafe {
-        let [.., hart, seat] = (*context).host;
-        let hart = core::ptr::with_exposed_provenance_mut::<RealHart>(to_usize(hart));
-        let seat = core::ptr::with_exposed_provenance_mut::<Seat>(to_usize(seat));
+        let kept = &(*context).kept;
+        let hart = core::ptr::with_exposed_provenance_mut::<RealHart>(to_usize(kept.hart));
+        let seat = core::ptr::with_exposed_provenance_mut::<Seat>(to_usize(kept.seat));
         (&mut *hart, &mut *seat)
     }
 }

@@ -136,7 +136,7 @@ impl Host for FakeHost {
             if self.time() >= self.timer {
                 return Trap { cause: INTERRUPT | 7, value: 0 };
             }
-            let trap = (self.script)(seat.context());
+            let trap = (self.script)(&mut seat.vcpu().ctx);
             let short = match trap.cause {
                 ILLEGAL => short_instruction(self, seat, trap.value),
                 _ => short_exception(self, seat, trap),

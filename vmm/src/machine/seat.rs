@@ -11,7 +11,8 @@ use super::{Host, Machine};
 use crate::addr::{Gpa, Gva, Hpa};
 use crate::mmu::shadow::{Peers, Shadow};
 use crate::mmu::space::Space;
-use crate::vcpu::{Context, Effects, Env, Mode, Vcpu, status};
+use crate::stats::Stats;
+use crate::vcpu::{Effects, Env, Mode, Vcpu, status};
 
 /// Roots that a seat remembers, so that a switch between two address spaces,
 /// or between vS and vU, need not search for them.
@@ -127,10 +128,24 @@ impl Seat {
         self.cpu.mode != Mode::Machine
     }
 
-    /// The registers, for the world switch.
+    /// The virtual hart, for the world switch.
     #[inline(always)]
-    pub fn context(&mut self) -> &mut Context {
-        &mut self.cpu.ctx
+    pub fn vcpu(&mut self) -> &mut Vcpu {
+        &mut self.cpu
+    }
+
+    /// The counters of this vCPU's exits.
+    #[inline(always)]
+    pub fn stats(&self) -> &'static Stats {
+        &self.link.stats
+    }
+
+    /// The mode whose plain CSR accesses the trap entry may do by itself, if
+    /// any; see `vcpu::plain`. What decides it changes in the loop only.
+    #[inline(always)]
+    pub fn plain_mode(&self) -> Option<Mode> {
+        let plain = self.path == Path::Classic && self.cpu.csr.fp_settled();
+        plain.then_some(Mode::Supervisor)
     }
 
     /// Whether the vCPU has something to run or to look at.

@@ -11,7 +11,7 @@ use super::csr::{CsrFile, DELEGABLE_EXCEPTIONS};
 use super::interrupts::{FIOM, INTERRUPTS, SSIP};
 use super::names::CsrId;
 use super::pmp::Pmp;
-use super::status::{self, FS, FS_DIRTY, FS_OFF, MIE, MPP, MPRV, MXR, SIE, SUM, TVM};
+use super::status::{self, FS, MIE, MPP, MPRV, MXR, SIE, SUM, TVM};
 use super::{Effects, Env, Mode};
 
 /// RV64 with A, C, D, F, I, M, S and U. Nothing of it can be switched off.
@@ -137,8 +137,7 @@ impl CsrFile {
     /// FS clean is a change if the real one is dirty.
     #[inline(always)]
     fn synced_mstatus<E: Env>(&mut self, env: &E) -> u64 {
-        let fs = self.mstatus & FS;
-        if fs != FS_OFF && fs != FS_DIRTY {
+        if !self.fp_settled() {
             self.sync_fp(env.fp_dirty());
         }
         self.mstatus

@@ -18,6 +18,7 @@ pub(super) const DELEGABLE_EXCEPTIONS: u64 = 0xb3ff;
 ///
 /// Public fields may be set by firmware code to any value that the register
 /// can hold. `f` registers and `fcsr` live in the real hart.
+#[repr(C)]
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CsrFile {
     /// Machine status; `sstatus` is a view of it. Bits in [`status`].
@@ -114,6 +115,15 @@ impl CsrFile {
         self.mstatus & FS != FS_OFF
     }
 
+    /// Whether FS says all there is to say: the real one cannot become Dirty
+    /// where this one is not.
+    #[inline]
+    pub const fn fp_settled(&self) -> bool {
+        // Off and Dirty, plus one, have the upper of the two bits clear.
+        const ONE: u64 = FS & FS.wrapping_neg();
+        ((self.mstatus & FS) + ONE) & (ONE << 1) == 0
+    }
+
     /// Makes FS Dirty if the real FS is, unless it is Off: the real hart
     /// notes changes of FP registers where we do not see them.
     #[inline]
@@ -147,6 +157,15 @@ mod tests {
         assert_eq!(csr.mstatus & FS, 1 << 13);
         csr.sync_fp(true);
         assert_eq!(csr.mstatus, status::RESET | FS_DIRTY | status::SD);
+    }
+
+    #[test]
+    fn fs_is_settled_where_the_hart_cannot_change_it() {
+        for (fs, settled) in [(0, true), (1, false), (2, false), (3, true)] {
+            let mut csr = CsrFile::new(0);
+            csr.mstatus |= fs << 13;
+            assert_eq!(csr.fp_settled(), settled, "{fs}");
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@
 //!                                             ├─ counters    cycle, instret
 //!                                             └─ pmp         protection
 //!   supervisor  what of all this moves to a real hart that runs vS itself
+//!   plain       CSR accesses that the trap entry does without all this
 //! ```
 //!
 //! The rules are compared with the Sail model of the architecture in `oracle`.
@@ -24,6 +25,7 @@ mod interrupts;
 mod names;
 #[cfg(test)]
 mod oracle;
+pub mod plain;
 mod pmp;
 pub mod status;
 mod step;
@@ -37,7 +39,7 @@ use bitflags::bitflags;
 pub use cause::{Cause, Exception, Interrupt};
 pub use counters::{Counter, Counters};
 pub use csr::CsrFile;
-pub use names::{COUNT, CsrId, CsrName};
+pub use names::{COUNT, CsrId, CsrName, INDEX};
 pub use pmp::{Permission, Pmp, Rules};
 pub use supervisor::Supervisor;
 
@@ -80,7 +82,24 @@ pub struct Context {
     /// Address of the next instruction, guest-virtual.
     pub pc: u64,
     /// What the world switch keeps for itself while the guest runs.
-    pub host: [u64; 6],
+    pub kept: Kept,
+}
+
+/// What the world switch keeps for itself; it is set anew at each entry.
+#[repr(C)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Kept {
+    /// Its own sp, ra, s0 and s1.
+    pub registers: [u64; 4],
+    /// Address of the real hart's state.
+    pub hart: u64,
+    /// Address of the vCPU's seat.
+    pub seat: u64,
+    /// Address of the vCPU's counters, those of CSRs first.
+    pub counters: u64,
+    /// The mode whose plain CSR accesses the trap entry does by itself; 2,
+    /// which is no mode, for none. See [`plain`].
+    pub plain: u8,
 }
 
 /// What the virtual hart must know of the real machine.
@@ -145,6 +164,10 @@ pub struct Fence {
 }
 
 /// A virtual hart.
+///
+/// The trap entry finds its way from the context to the registers of vS, so
+/// these come early ([`plain`]).
+#[repr(C)]
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Vcpu {
     /// Integer registers and pc.

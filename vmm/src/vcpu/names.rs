@@ -36,7 +36,7 @@ macro_rules! csrs {
 
         /// Identity of each of the 4096 numbers: 4 KiB buy a single load on
         /// the path of every trapped CSR access.
-        static INDEX: [CsrId; 4096] = {
+        pub static INDEX: [CsrId; 4096] = {
             let mut index = [CsrId::Unknown; 4096];
             $(fill(&mut index, $numbers, CsrId::$id);)+
             index

@@ -9,6 +9,8 @@ mod model;
 mod random;
 mod tests;
 
+pub(super) use random::Random;
+
 use super::{Effects, Vcpu, status};
 
 /// Checks that `effects` name everything that differs between two states.

@@ -6,38 +6,38 @@ use crate::vcpu::testing::Still;
 use crate::vcpu::{Interrupt, Mode, Vcpu, status};
 
 /// xorshift64*: good enough, and needs nothing.
-pub(super) struct Random(u64);
+pub(in crate::vcpu) struct Random(u64);
 
 impl Random {
-    pub(super) const fn new(seed: u64) -> Self {
+    pub(in crate::vcpu) const fn new(seed: u64) -> Self {
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
-    pub(super) const fn bits(&mut self) -> u64 {
+    pub(in crate::vcpu) const fn bits(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
         self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
     }
 
-    pub(super) fn word(&mut self) -> u32 {
+    pub(in crate::vcpu) fn word(&mut self) -> u32 {
         u32::try_from(self.bits() >> 32).unwrap()
     }
 
-    pub(super) fn below(&mut self, bound: u32) -> u32 {
+    pub(in crate::vcpu) fn below(&mut self, bound: u32) -> u32 {
         self.word() % bound
     }
 
-    pub(super) fn one_in(&mut self, n: u32) -> bool {
+    pub(in crate::vcpu) fn one_in(&mut self, n: u32) -> bool {
         self.below(n) == 0
     }
 
-    pub(super) fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+    pub(in crate::vcpu) fn pick<T: Copy>(&mut self, from: &[T]) -> T {
         from[self.word() as usize % from.len()]
     }
 
     /// A value such as registers meet: often with few bits, or nearly all.
-    pub(super) fn value(&mut self) -> u64 {
+    pub(in crate::vcpu) fn value(&mut self) -> u64 {
         match self.below(8) {
             0 => 0,
             1 => u64::MAX,
@@ -50,11 +50,11 @@ impl Random {
         }
     }
 
-    pub(super) fn mode(&mut self) -> Mode {
+    pub(in crate::vcpu) fn mode(&mut self) -> Mode {
         self.pick(&[Mode::User, Mode::Supervisor, Mode::Machine])
     }
 
-    pub(super) fn clocks(&mut self) -> Still {
+    pub(in crate::vcpu) fn clocks(&mut self) -> Still {
         Still { time: self.value(), cycle: self.value(), instret: self.value(), fp_dirty: false }
     }
 
@@ -69,7 +69,7 @@ impl Random {
 
     /// Puts a hart into a random state that it could be in. PMP is left
     /// alone: see [`Random::protect`].
-    pub(super) fn state(&mut self, hart: &mut Vcpu, clocks: &Still) {
+    pub(in crate::vcpu) fn state(&mut self, hart: &mut Vcpu, clocks: &Still) {
         for x in &mut hart.ctx.x[1..] {
             *x = self.value();
         }
@@ -118,7 +118,7 @@ impl Random {
     }
 
     /// A random protection, with little locked, and regions that meet.
-    pub(super) fn protect(&mut self, hart: &mut Vcpu) {
+    pub(in crate::vcpu) fn protect(&mut self, hart: &mut Vcpu) {
         let pmp = &mut hart.csr.pmp;
         pmp.config = [0; 16];
         for entry in 0..16 {
@@ -142,7 +142,7 @@ impl Random {
     }
 
     /// A physical address in the neighbourhood that PMP regions are put in.
-    pub(super) fn address(&mut self) -> u64 {
+    pub(in crate::vcpu) fn address(&mut self) -> u64 {
         0x8000_0000 + u64::from(self.below(32) << 12 | self.below(512) << 3)
     }
 }
