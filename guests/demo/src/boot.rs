@@ -6,12 +6,9 @@
 //! knows one mode only. Afterwards M-mode is never entered again.
 
 use core::arch::naked_asm;
-use core::sync::atomic::{AtomicBool, Ordering};
 
-use crate::{hart, kernel, power};
-
-/// Whether we came through M-mode.
-static STARTED_IN_M: AtomicBool = AtomicBool::new(false);
+use crate::kernel::Start;
+use crate::{hart, power, serve};
 
 /// `mstatus`: MPP = S, and FS = initial, because the compiler may use
 /// floating-point registers.
@@ -22,11 +19,6 @@ const SSTATUS: u64 = 1 << 13;
 const STCE_BIT: u64 = 63;
 /// R, W and X, for all addresses up to `pmpaddr0`.
 const PMP_ALL: u64 = 0x0f;
-
-/// Whether the kernel was started in M-mode, and not on an SBI.
-pub(crate) fn started_in_m() -> bool {
-    STARTED_IN_M.load(Ordering::Relaxed)
-}
 
 /// Where every hart begins: `a0` is its number, `a1` the device tree.
 ///
@@ -131,8 +123,7 @@ extern "C" fn supervisor() -> ! {
 }
 
 extern "C" fn main(hart: u64, tree: *const u8, from_m: u64) -> ! {
-    STARTED_IN_M.store(from_m != 0, Ordering::Relaxed);
-    kernel::main(hart, tree)
+    serve::main(Start { hart, in_m: from_m != 0 }, tree)
 }
 
 /// Interrupts are never enabled, so every trap is a mistake of ours. It

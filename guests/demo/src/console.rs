@@ -11,7 +11,7 @@ use core::fmt::{self, Write};
 use guest_drivers::DeviceType;
 use spin::mutex::SpinMutex;
 
-use crate::kernel::Vmm;
+use crate::Vmm;
 use crate::tree::Machine;
 
 /// Ctrl-C: a command that takes long looks for it.

@@ -10,8 +10,8 @@ use core::fmt;
 
 use guest_drivers::{DeviceType, Operation};
 
+use crate::Vmm;
 use crate::events;
-use crate::kernel::Vmm;
 use crate::tree::Machine;
 
 /// Bytes of a sector.

@@ -14,8 +14,8 @@
 use guest_drivers::{InterruptLine, Line};
 use spin::mutex::SpinMutex;
 
+use crate::Vmm;
 use crate::hart;
-use crate::kernel::Vmm;
 use crate::mmio::Registers;
 use crate::plic::Plic;
 

@@ -1,4 +1,4 @@
-//! What there is, and the loop that serves it.
+//! What there is, and how it is found.
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -6,22 +6,26 @@ use alloc::vec::Vec;
 
 use guest_drivers::{Ecall, Linear, detect};
 
-use crate::boot::started_in_m;
 use crate::counters::{Counters, Reading};
 use crate::files::Files;
 use crate::net::Network;
-use crate::shell::Shell;
 use crate::text::Bytes;
-use crate::tree::{self, Machine};
-use crate::{console, disk, events, heap, power, println};
+use crate::tree::Machine;
+use crate::{console, disk, events, power, println};
 
-/// The VMM, as this kernel has it: no address is translated.
-pub(crate) type Vmm = guest_drivers::Vmm<Linear>;
+/// How the first instruction found the machine.
+#[derive(Clone, Copy)]
+pub(crate) struct Start {
+    /// The hart that this runs on.
+    pub(crate) hart: u64,
+    /// In M-mode, and not above an SBI.
+    pub(crate) in_m: bool,
+}
 
 /// All that commands may need.
 pub(crate) struct Kernel {
-    /// The hart that this runs on.
-    pub(crate) hart: u64,
+    /// How it was started.
+    pub(crate) start: Start,
     /// The machine.
     pub(crate) machine: Machine,
     /// The VMM's counters, if this is a guest.
@@ -39,30 +43,10 @@ pub(crate) struct Kernel {
     pub(crate) network: Option<Network>,
 }
 
-/// The kernel, from its first instruction in Rust on.
-pub(crate) fn main(hart: u64, tree: *const u8) -> ! {
-    // SAFETY: what the firmware passed on.
-    let bytes = unsafe { tree::bytes(tree) };
-    let memory = tree::memory(bytes).expect("a device tree that names the memory");
-    // The tree is in RAM, too; all behind the kernel, and before the tree, is ours.
-    let end = if tree.addr() < memory.1 { tree.addr() } else { memory.1 };
-    // SAFETY: there is nobody else.
-    let heap = unsafe { heap::init(end) };
-    let machine = Machine::new(bytes).expect("a device tree that names harts and devices");
-    let mut kernel = Kernel::new(hart, machine, bytes, heap);
-    let mut shell = Shell::default();
-    shell.prompt();
-    loop {
-        while let Some(key) = console::key() {
-            shell.key(key, &mut kernel);
-        }
-        kernel.serve();
-        events::wait();
-    }
-}
-
 impl Kernel {
-    fn new(hart: u64, machine: Machine, tree: &[u8], heap: usize) -> Self {
+    /// Finds what there is in `tree`, the device tree, with the VMM's help if
+    /// there is one, and greets.
+    pub(crate) fn new(start: Start, machine: Machine, tree: &[u8], heap: usize) -> Self {
         if let Some(finisher) = machine.finisher {
             power::init(finisher.registers());
         }
@@ -70,7 +54,7 @@ impl Kernel {
         let vmm = detect::by_device_tree(tree, unsafe { Linear::identity() });
         // SAFETY: the VMM has answered.
         let ecall = vmm.and_then(|_| unsafe { Ecall::assume() });
-        events::init(vmm, machine.plic.map(|plic| plic.registers()), hart);
+        events::init(vmm, machine.plic.map(|plic| plic.registers()), start.hart);
         let mut devices = Vec::new();
         devices.push(("console", console::init(&machine, vmm).into()));
         let disk = disk::find(&machine, vmm).map(|(disk, how)| {
@@ -81,7 +65,7 @@ impl Kernel {
         let counters = ecall.and_then(Counters::new);
         let files = disk.map(Files::new);
         let shown = Reading::default();
-        let kernel = Self { hart, machine, counters, shown, heap, devices, files, network };
+        let kernel = Self { start, machine, counters, shown, heap, devices, files, network };
         kernel.greet();
         kernel
     }
@@ -102,7 +86,7 @@ impl Kernel {
     }
 
     /// Lets the network go on.
-    fn serve(&mut self) {
+    pub(crate) fn serve(&mut self) {
         if let Some(mut network) = self.network.take() {
             let described = network.describe();
             network.poll(&|| self.page(&described));
@@ -132,7 +116,7 @@ impl Kernel {
 
     /// Where this kernel runs.
     pub(crate) fn nature(&self) -> String {
-        let mode = if started_in_m() { "started in M-mode" } else { "started in S-mode" };
+        let mode = if self.start.in_m { "started in M-mode" } else { "started in S-mode" };
         match self.counters.and_then(Counters::version) {
             Some(version) => format!(
                 "virtual, a guest of Trapeze (interface {}.{}), {mode}",

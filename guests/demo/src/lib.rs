@@ -7,7 +7,9 @@
 //!
 //! ```text
 //!  boot       first instructions: from M-mode, or above an SBI, to S-mode
-//!  kernel     what there is, and the loop that serves it
+//!  serve      the loop that serves everything
+//!  shell      commands
+//!  kernel     what there is
 //!   ├ tree      the machine, as the device tree describes it
 //!   ├ events    waiting: for the VMM's interrupt line, or the PLIC
 //!   ├ console   output, and keys
@@ -15,7 +17,6 @@
 //!   ├ files     FAT on the disk
 //!   ├ net       TCP/IP: a web server, ping, fetch
 //!   └ counters  what the VMM has counted for us: exits, by cause
-//!  shell      commands
 //!  hart, heap, power, dma   the rest of the machine
 //!  line, text   pure, with tests on the host
 //! ```
@@ -59,6 +60,12 @@ mod plic;
 #[cfg(target_os = "none")]
 mod power;
 #[cfg(target_os = "none")]
+mod serve;
+#[cfg(target_os = "none")]
 mod shell;
 #[cfg(target_os = "none")]
 mod tree;
+
+/// The VMM, as this kernel has it: no address is translated.
+#[cfg(target_os = "none")]
+type Vmm = guest_drivers::Vmm<guest_drivers::Linear>;

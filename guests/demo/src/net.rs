@@ -23,7 +23,7 @@ use smoltcp::time::Instant;
 use smoltcp::wire::{EthernetAddress, IpCidr, Ipv4Address, Ipv4Cidr};
 
 use self::card::Card;
-use crate::kernel::Vmm;
+use crate::Vmm;
 use crate::text::microseconds;
 use crate::tree::Machine;
 use crate::{console, events, hart, println};

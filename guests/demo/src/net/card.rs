@@ -10,7 +10,7 @@ use smoltcp::phy::{Device, DeviceCapabilities, RxToken, TxToken};
 use smoltcp::time::Instant;
 
 use super::mmio;
-use crate::kernel::Vmm;
+use crate::Vmm;
 use crate::tree::Machine;
 
 /// Frames that can wait, in each direction.

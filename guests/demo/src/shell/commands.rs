@@ -59,7 +59,7 @@ fn info(kernel: &mut Kernel, _: &str) -> Outcome {
     let (start, end) = kernel.machine.memory;
     let (used, heap) = (heap::used() as u64, kernel.heap as u64);
     println!("  {:8} {}", "kernel", kernel.nature());
-    println!("  {:8} {} of {}", "hart", kernel.hart, kernel.machine.harts);
+    println!("  {:8} {} of {}", "hart", kernel.start.hart, kernel.machine.harts);
     println!("  {:8} {} at {start:#x}", "memory", Bytes((end - start) as u64));
     println!("  {:8} {} used of {}", "heap", Bytes(used), Bytes(heap));
     for (device, how) in kernel.devices() {
