@@ -8,6 +8,8 @@ use crate::report::Report;
 
 /// Counts repeat to the digit, so that this is a change: half a percent.
 const EXACT: f64 = 0.005;
+/// Those of xv6 contain waiting for the disk.
+const WAITING: f64 = 0.02;
 /// Times differ by this much on an idle machine, even if the rounds did not.
 const FLOOR: f64 = 0.05;
 
@@ -37,6 +39,13 @@ pub fn changes(a: &Report, b: &Report) -> Vec<Change> {
         if let Some(other) = b.cpu.iter().find(|other| other.name == row.name) {
             note(&mut all, &row.name, "instructions", (row.guest, other.guest), EXACT);
             note(&mut all, &row.name, "exits", (row.exits, other.exits), EXACT);
+        }
+    }
+    for row in &a.xv6 {
+        let mut others = b.xv6.iter().filter(|other| other.work == row.work);
+        if let Some(other) = others.find(|other| other.run == row.run) {
+            let what = format!("xv6, {}: {}", row.run, row.work);
+            note(&mut all, &what, "instructions", (row.instructions, other.instructions), WAITING);
         }
     }
     for (suite, rung) in a.rungs() {

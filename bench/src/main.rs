@@ -45,8 +45,12 @@ enum Suite {
     Network,
     /// Boot and disk of Debian's Linux; without --suite, not with --quick
     Linux,
-    /// The xv6-riscv that XV6 and XV6_PATCHED name
+    /// Devices of the xv6-riscv that XV6 and XV6_PATCHED name
     Xv6,
+    /// Instructions of that xv6; XV6_PATCHED may be left out
+    Xv6Cpu,
+    /// How long its `usertests -q` takes; only if asked for
+    Xv6Usertests,
 }
 
 #[derive(Args)]
@@ -101,17 +105,19 @@ fn measure(options: BenchOptions, begin: Instant) -> Result<()> {
     let disks = climb(Suite::Disks, &ways::DISKS)?;
     let console = climb(Suite::Console, &ways::CONSOLE)?;
     let network = climb(Suite::Network, &ways::NETWORK)?;
-    let report = Report::new(cpu, [disks, console, network], begin.elapsed())?;
+    let xv6 = if wants(Suite::Xv6Cpu) { count_xv6(options.quick)? } else { Vec::new() };
+    let mut report = Report::new(cpu, [disks, console, network], begin.elapsed())?;
+    report.xv6 = xv6;
     let dir = match (options.publish, options.out) {
         (true, _) => publish::dir(),
         (false, out) => out.map_or_else(machine::scratch, Ok)?,
     };
     fs::create_dir_all(&dir).context(format!("create {}", dir.display()))?;
-    if wants(Suite::Xv6) {
-        measure_xv6(&dir)?;
-    }
-    if options.suite == Some(Suite::Linux) {
-        return measure_linux(&linux::Images::prepare()?, &dir);
+    match options.suite {
+        Some(Suite::Linux) => return measure_linux(&linux::Images::prepare()?, &dir),
+        Some(Suite::Xv6Usertests) => return measure_usertests(&dir),
+        Some(Suite::Xv6) | None => measure_xv6(&dir)?,
+        Some(_) => {}
     }
     if options.suite == Some(Suite::Xv6) {
         return Ok(());
@@ -138,13 +144,36 @@ fn measure(options: BenchOptions, begin: Instant) -> Result<()> {
     Ok(())
 }
 
-/// The rows of xv6 have a file of their own: they need checkouts of the user's.
+/// What xv6 costs, where there is one.
+fn count_xv6(quick: bool) -> Result<Vec<xv6::cpu::Row>> {
+    xv6::Trees::named()?.map_or(Ok(Vec::new()), |trees| xv6::cpu::measure(&trees, quick))
+}
+
+/// What to do where no xv6 was named.
+const NAME_XV6: &str = "XV6=path XV6_PATCHED=path make bench measures two checkouts";
+
+fn measure_usertests(dir: &Path) -> Result<()> {
+    let trees = xv6::Trees::named()?.ok_or_else(|| mistake(format!("which xv6? {NAME_XV6}")))?;
+    let seconds = xv6::usertests::measure(&trees)?;
+    let path = dir.join("xv6-usertests.md");
+    fs::write(&path, xv6::usertests::table(&seconds, Look::Markdown) + "\n")
+        .context(format!("write {}", path.display()))?;
+    println!("{}", xv6::usertests::table(&seconds, Look::Terminal));
+    println!("Wall time, one vCPU; !: above its target. {}", path.display());
+    Ok(())
+}
+
+/// The devices of xv6 have a file of their own: they need checkouts of the user's.
 fn measure_xv6(dir: &Path) -> Result<()> {
     let Some(trees) = xv6::Trees::named()? else {
-        println!("Without xv6: XV6=path XV6_PATCHED=path make bench measures two checkouts.\n");
+        println!("Without xv6: {NAME_XV6}.\n");
         return Ok(());
     };
     let rows = xv6::measure(&trees)?;
+    if rows.is_empty() {
+        println!("Without our drivers: XV6_PATCHED=path names a patched checkout.\n");
+        return Ok(());
+    }
     let (table, causes) = (xv6::table(&rows), xv6::causes(&rows));
     let path = dir.join("xv6.md");
     fs::write(&path, format!("{table}\n\n{causes}"))
@@ -171,6 +200,10 @@ fn show(report: &Report) {
             "Instructions per operation (-icount shift=0), the guest's loop included; \
              !: above its target.\n"
         );
+    }
+    if !report.xv6.is_empty() {
+        println!("{}", xv6::cpu::table(&report.xv6, Look::Terminal));
+        println!("Instructions of xv6 and the VMM together; !: above its target.\n");
     }
     if !report.ladder.is_empty() {
         println!("Sequential reads of 4 KiB\n{}", tables::summary(&report.ladder, Look::Terminal));

@@ -9,6 +9,7 @@ use tabled::settings::{Alignment, Modify, Style};
 use crate::ladder::{streams, tables};
 use crate::profile::Share;
 use crate::report::{Report, Row};
+use crate::xv6;
 
 /// Shares below this many instructions are summed up.
 const SMALL: f64 = 1.0;
@@ -102,6 +103,12 @@ pub fn markdown(report: &Report) -> String {
     );
     if !report.cpu.is_empty() {
         text += &operations_chapter(&report.cpu);
+    }
+    if !report.xv6.is_empty() {
+        text += &format!(
+            "\n# Instructions of xv6\n\nOf guest and VMM together; `!`: above its target.\n\n{}\n",
+            xv6::cpu::table(&report.xv6, Look::Markdown)
+        );
     }
     if !report.ladder.is_empty() {
         text += &tables::markdown(&report.ladder);

@@ -14,6 +14,7 @@ use xtask::workspace;
 use crate::ladder::result::Rung;
 use crate::machine::{self, Figures};
 use crate::profile::Share;
+use crate::xv6;
 
 /// Changes when a field changes its meaning.
 pub const SCHEMA: u32 = 1;
@@ -28,6 +29,9 @@ pub struct Report {
     /// The suite of CPU operations.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cpu: Vec<Row>,
+    /// Instructions of xv6, where one was named.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub xv6: Vec<xv6::cpu::Row>,
     /// The suite of disks.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ladder: Vec<Rung>,
@@ -113,7 +117,7 @@ impl Report {
     ) -> Result<Self> {
         let seconds = Some(took.as_secs_f64().round());
         let origin = Origin { seconds, ..Origin::find()? };
-        Ok(Self { schema: SCHEMA, origin, cpu, ladder, console, network })
+        Ok(Self { schema: SCHEMA, origin, cpu, xv6: Vec::new(), ladder, console, network })
     }
 
     /// The rungs of all suites, each with the name of its suite.
@@ -206,7 +210,15 @@ pub(crate) mod tests {
         };
         let cpu = vec![row("good", 149.5), row("bad", 150.5)];
         let (ladder, console) = (ladder::tables::tests::example(), Vec::new());
-        Report { schema: SCHEMA, origin, cpu, ladder, network: console.clone(), console }
+        Report {
+            schema: SCHEMA,
+            origin,
+            cpu,
+            xv6: Vec::new(),
+            ladder,
+            network: console.clone(),
+            console,
+        }
     }
 
     #[test]

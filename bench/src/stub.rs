@@ -1,4 +1,4 @@
-//! A QEMU that can be stopped at an instruction, by its GDB stub
+//! A QEMU that can be stopped at an instruction or at a store, by its GDB stub
 //! (GDB's manual, appendix E: the remote serial protocol).
 
 use std::env;
@@ -6,15 +6,19 @@ use std::fs;
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use xtask::failure::{Context, Result, broken};
 
-/// How long QEMU may take until it listens.
+use crate::machine;
+
+/// How long QEMU may take until it listens, and a machine until it stops.
 const PATIENCE: Duration = Duration::from_secs(120);
+const LONG: Duration = Duration::from_secs(1800);
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// The name of a socket, which is removed in the end.
@@ -42,7 +46,10 @@ impl Socket {
         let begin = Instant::now();
         loop {
             match UnixStream::connect(&self.0) {
-                Ok(stream) => return Ok(stream),
+                Ok(stream) => {
+                    stream.set_read_timeout(Some(LONG)).context("connect to QEMU")?;
+                    return Ok(stream);
+                }
                 Err(_) if begin.elapsed() < PATIENCE => thread::sleep(PAUSE),
                 Err(error) => return Err(error).context("connect to QEMU"),
             }
@@ -56,32 +63,79 @@ impl Drop for Socket {
     }
 }
 
-/// Has QEMU wait at `socket` before the first instruction.
-pub(crate) fn wait_at(command: &mut Command, socket: &Socket) {
-    let path = socket.path().display();
-    let chardev = format!("socket,id=stub,path={path},server=on,wait=off");
-    command.args(["-S", "-chardev", &chardev, "-gdb", "chardev:stub"]);
+/// A machine that waits before its first instruction, until the stub lets it
+/// run.
+pub(crate) struct Machine {
+    /// QEMU.
+    pub(crate) child: Child,
+    /// What stops it.
+    pub(crate) stub: Stub<UnixStream>,
+}
+
+impl Machine {
+    /// What `run`, which is `cargo xtask run`, would run. `prepare` adds
+    /// arguments of QEMU, and says where its text goes.
+    ///
+    /// # Errors
+    /// If QEMU does not start.
+    pub(crate) fn start(mut run: Command, prepare: impl FnOnce(&mut Command)) -> Result<Self> {
+        // A dry run leaves its bundle where the next one does.
+        static BUNDLE: Mutex<()> = Mutex::new(());
+        let _one = BUNDLE.lock().unwrap_or_else(PoisonError::into_inner);
+        run.arg("--dry-run");
+        let line = machine::output(run)?;
+        let socket = Socket::new();
+        let chardev = format!("socket,id=stub,path={},server=on,wait=off", socket.0.display());
+        let mut qemu = Command::new("sh");
+        qemu.args(["-c", &format!("exec {} \"$@\"", line.trim()), "qemu"]);
+        qemu.args(["-S", "-chardev", &chardev, "-gdb", "chardev:stub"]);
+        prepare(&mut qemu);
+        let mut child = qemu.spawn().context("start QEMU")?;
+        // It listens when it has read its files.
+        match socket.connect() {
+            Ok(stream) => Ok(Self { child, stub: Stub(stream) }),
+            Err(failure) => {
+                end(&mut child);
+                Err(failure)
+            }
+        }
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        end(&mut self.child);
+    }
+}
+
+fn end(child: &mut Child) {
+    let _ = child.kill();
+    let _ = child.wait();
 }
 
 /// The other end of the stub.
 pub(crate) struct Stub<S>(S);
 
-/// Where to stop: before the instruction at an address.
+/// Where to stop.
 #[derive(Clone, Copy)]
-pub(crate) struct Stop(pub(crate) u64);
+pub(crate) enum Stop {
+    /// Before an instruction.
+    Execute(u64),
+    /// At a store to an address.
+    Store(u64),
+}
 
 impl Stop {
     fn request(self, set: bool) -> String {
-        format!("{}0,{:x},4", if set { 'Z' } else { 'z' }, self.0)
+        let (kind, address, length) = match self {
+            Self::Execute(pc) => (0, pc, 4),
+            Self::Store(address) => (2, address, 1),
+        };
+        format!("{}{kind},{address:x},{length}", if set { 'Z' } else { 'z' })
     }
 }
 
 impl<S: Read + Write> Stub<S> {
-    /// Talks to QEMU over a connection.
-    pub(crate) fn new(stream: S) -> Self {
-        Self(stream)
-    }
-
     /// Sets or removes a place to stop at.
     ///
     /// # Errors
@@ -98,7 +152,19 @@ impl<S: Read + Write> Stub<S> {
     /// # Errors
     /// If it ends instead.
     pub(crate) fn run(&mut self) -> Result<()> {
-        match self.ask("c")? {
+        self.stopped("c")
+    }
+
+    /// One instruction.
+    ///
+    /// # Errors
+    /// As of [`Stub::run`].
+    pub(crate) fn step(&mut self) -> Result<()> {
+        self.stopped("s")
+    }
+
+    fn stopped(&mut self, request: &str) -> Result<()> {
+        match self.ask(request)? {
             answer if answer.starts_with('T') || answer.starts_with('S') => Ok(()),
             other => Err(broken(format!("the machine ended instead of stopping: {other:?}"))),
         }
@@ -194,7 +260,7 @@ mod tests {
     }
 
     fn stub(says: &'static str) -> Stub<Fake> {
-        Stub::new(Fake { says: io::Cursor::new(says.as_bytes()), told: Vec::new() })
+        Stub(Fake { says: io::Cursor::new(says.as_bytes()), told: Vec::new() })
     }
 
     fn told(stub: &Stub<Fake>) -> String {
@@ -204,7 +270,7 @@ mod tests {
     #[test]
     fn packets_have_sums_and_are_acknowledged() {
         let mut stub = stub("+$OK#9a+$T05thread:01;#07");
-        stub.set(Stop(0x8020_0000), true).unwrap();
+        stub.set(Stop::Execute(0x8020_0000), true).unwrap();
         stub.run().unwrap();
         assert_eq!(told(&stub), "$Z0,80200000,4#a0+$c#63+");
     }
@@ -219,8 +285,8 @@ mod tests {
     #[test]
     fn a_machine_that_ends_or_refuses_is_an_error() {
         assert!(stub("+$W00#b7").run().unwrap_err().to_string().contains("ended"));
-        assert!(stub("").run().is_err());
-        let refused = stub("+$E22#a9").set(Stop(0x1000_0000), false).unwrap_err();
+        assert!(stub("").step().is_err());
+        let refused = stub("+$E22#a9").set(Stop::Store(0x1000_0000), false).unwrap_err();
         assert!(refused.to_string().contains("E22"), "{refused}");
     }
 }

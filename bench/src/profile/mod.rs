@@ -12,9 +12,9 @@ mod symbols;
 
 use std::collections::BTreeMap;
 use std::io::BufReader;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::process::{Child, ChildStderr, Command, Stdio};
-use std::sync::{Mutex, PoisonError};
+use std::process::{Command, Stdio};
 
 use serde::{Deserialize, Serialize};
 use xtask::failure::{Context, Result, broken};
@@ -22,8 +22,8 @@ use xtask::mode::Mode;
 use xtask::run::qemu;
 use xtask::workspace;
 
-use crate::machine::{self, Bench};
-use crate::stub::{self, Socket, Stop, Stub};
+use crate::machine::Bench;
+use crate::stub::{Machine, Stop, Stub};
 use log::Histogram;
 use marks::Marks;
 use symbols::Symbols;
@@ -60,8 +60,17 @@ pub fn of(bench: &Bench, operation: &str) -> Result<Vec<Share>> {
 /// As of [`of`].
 pub fn of_run(run: Command, kernel: &Path, rounds: u32) -> Result<Vec<Share>> {
     let marks = Marks::read(kernel)?;
-    let mut machine = Logged::start(run, &marks)?;
-    let log = BufReader::with_capacity(1 << 20, &mut machine.log);
+    let single = match qemu::version()? >= (8, 1) {
+        true => &["-accel", "tcg,one-insn-per-tb=on"][..],
+        false => &["-singlestep"],
+    };
+    let mut machine = Machine::start(run, |qemu| {
+        // The log is on stderr, and nothing else.
+        qemu.args(single).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    })?;
+    let log = machine.child.stderr.take().ok_or_else(|| broken("QEMU has no log"))?;
+    to_first_mark(&mut machine.stub, &marks)?;
+    let log = BufReader::with_capacity(1 << 20, log);
     let windows = log::windows(log, &marks, WINDOWS).context("read QEMU's log")?;
     let [_, once, twice] = windows.as_slice() else {
         return Err(broken(format!(
@@ -72,77 +81,14 @@ pub fn of_run(run: Command, kernel: &Path, rounds: u32) -> Result<Vec<Share>> {
     Ok(shares(once, twice, rounds, &Symbols::read(&workspace::vmm_path())?))
 }
 
-/// A machine that logs what it executes.
-struct Logged {
-    child: Child,
-    log: ChildStderr,
-    /// While it is connected, the machine runs.
-    _stub: Stub<std::os::unix::net::UnixStream>,
-}
-
-impl Logged {
-    /// Runs what the command describes to the first mark, and logs from there
-    /// on.
-    fn start(run: Command, marks: &Marks) -> Result<Self> {
-        let socket = Socket::new();
-        let (mut child, log, mut stub) = {
-            // A dry run leaves its bundle where the next one does.
-            static BUNDLE: Mutex<()> = Mutex::new(());
-            let _one = BUNDLE.lock().unwrap_or_else(PoisonError::into_inner);
-            let mut child = command(run, &socket)?.spawn().context("start QEMU")?;
-            let log = child.stderr.take().ok_or_else(|| broken("QEMU has no log"))?;
-            // It listens when it has read its files.
-            let stream = socket.connect().inspect_err(|_| end(&mut child))?;
-            (child, log, Stub::new(stream))
-        };
-        match to_first_mark(&mut stub, marks) {
-            Ok(()) => Ok(Self { child, log, _stub: stub }),
-            Err(failure) => {
-                end(&mut child);
-                Err(failure)
-            }
-        }
-    }
-}
-
-impl Drop for Logged {
-    fn drop(&mut self) {
-        end(&mut self.child);
-    }
-}
-
-fn end(child: &mut Child) {
-    let _ = child.kill();
-    let _ = child.wait();
-}
-
-fn to_first_mark<S: std::io::Read + std::io::Write>(
-    stub: &mut Stub<S>,
-    marks: &Marks,
-) -> Result<()> {
-    let stops: Vec<Stop> = marks.begins().map(Stop).collect();
+/// Runs to the first mark, and logs from there on.
+fn to_first_mark(stub: &mut Stub<UnixStream>, marks: &Marks) -> Result<()> {
+    let stops: Vec<Stop> = marks.begins().map(Stop::Execute).collect();
     stops.iter().try_for_each(|stop| stub.set(*stop, true))?;
     stub.run()?;
     stops.iter().try_for_each(|stop| stub.set(*stop, false))?;
     stub.monitor("log exec")?;
     stub.release()
-}
-
-/// QEMU, with the log on stderr and nothing else on it.
-fn command(mut run: Command, socket: &Socket) -> Result<Command> {
-    let line = machine::output({
-        run.arg("--dry-run");
-        run
-    })?;
-    let single = match qemu::version()? >= (8, 1) {
-        true => "-accel tcg,one-insn-per-tb=on",
-        false => "-singlestep",
-    };
-    let mut sh = Command::new("sh");
-    sh.args(["-c", &format!("exec {} {single} \"$@\"", line.trim()), "qemu"]);
-    stub::wait_at(&mut sh, socket);
-    sh.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-    Ok(sh)
 }
 
 /// The difference of two windows, by function.

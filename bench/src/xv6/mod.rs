@@ -3,7 +3,11 @@
 //!
 //! It is driven through its shell. Exits are read from the VMM's monitor
 //! before and after each command, because a kernel that is as it is has no
-//! way to ask. What typing the command costs is part of it.
+//! way to ask. What typing the command costs is part of it. Instructions are
+//! counted in runs of their own: see [`cpu`]; and [`usertests`] takes minutes.
+
+pub mod cpu;
+pub mod usertests;
 
 use std::env;
 use std::fs;
@@ -64,21 +68,24 @@ pub struct Row {
     exits: Option<Figures>,
 }
 
-/// The checkouts that the user named: as it is, and patched.
-pub struct Trees([PathBuf; 2]);
+/// The checkouts that the user named.
+pub struct Trees {
+    /// One as it is.
+    pub(crate) stock: PathBuf,
+    /// One with our drivers.
+    pub(crate) patched: Option<PathBuf>,
+}
 
 impl Trees {
-    /// From `XV6` and `XV6_PATCHED`; `None` if they are not set.
+    /// From `XV6` and `XV6_PATCHED`; `None` if the first is not set.
     ///
     /// # Errors
     /// If one of them is not built.
     pub fn named() -> Result<Option<Self>> {
         let named = |variable| env::var_os(variable).map(|path| workspace::root().join(path));
-        let (Some(stock), Some(patched)) = (named("XV6"), named("XV6_PATCHED")) else {
-            return Ok(None);
-        };
-        let trees = [stock, patched];
-        for tree in &trees {
+        let Some(stock) = named("XV6") else { return Ok(None) };
+        let trees = Self { stock, patched: named("XV6_PATCHED") };
+        for tree in [Some(&trees.stock), trees.patched.as_ref()].into_iter().flatten() {
             if !tree.join("kernel/kernel").is_file() || !tree.join("fs.img").is_file() {
                 let tree = tree.display();
                 return Err(mistake(format!(
@@ -86,23 +93,23 @@ impl Trees {
                 )));
             }
         }
-        Ok(Some(Self(trees)))
+        Ok(Some(trees))
     }
 }
 
-/// Measures all kinds of work in all runs.
+/// Measures all kinds of work in all runs; nothing if no checkout is patched.
 ///
 /// # Errors
 /// If a run does not come to its end.
 pub fn measure(trees: &Trees) -> Result<Vec<Row>> {
+    let Some(with_drivers) = &trees.patched else { return Ok(Vec::new()) };
     setup::main()?;
     workspace::build_vmm()?;
     let xtask = workspace::build_xtask()?;
     let progress = Progress::new(RUNS.len());
     let mut rows = Vec::new();
     for (name, patched, how) in RUNS {
-        let Trees([stock, with_drivers]) = trees;
-        let tree = if patched { with_drivers } else { stock };
+        let tree = if patched { with_drivers } else { &trees.stock };
         rows.extend(progress.step(&format!("xv6: {name}"), || one_run(&xtask, tree, name, how))?);
     }
     Ok(rows)
