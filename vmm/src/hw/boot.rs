@@ -25,7 +25,9 @@ use crate::mem::GuestRam;
 
 /// Harts that have a stack; QEMU `virt` has no more than 8 by default.
 const MAX_HARTS: usize = 8;
-const STACK_SHIFT: u32 = 16;
+const STACK_SHIFT: u32 = 17;
+/// What the last word of the first stack holds until somebody reaches it.
+const UNTOUCHED: u64 = 0x7472_6170_657a_6521;
 /// The heap before the configuration is known, in bytes.
 const FIRST_HEAP: u64 = 32 << 20;
 /// What a guest needs of the heap beyond that: its shadow tables, mostly.
@@ -62,6 +64,7 @@ global_asm!(
 
 unsafe extern "C" {
     static __image_end: u8;
+    static mut __stacks_start: u64;
 }
 
 static MACHINE: Once<&'static Machine> = Once::new();
@@ -72,8 +75,11 @@ static BUILDING: AtomicU32 = AtomicU32::new(1);
 extern "C" fn main(hart: usize, tree: u64) -> ! {
     let real = RealHart::new(hart);
     if hart == 0 {
+        // SAFETY: the end of this stack, where nothing is yet.
+        unsafe { (&raw mut __stacks_start).write_volatile(UNTOUCHED) };
         // SAFETY: QEMU put the device tree there, and nobody changes it meanwhile.
         let machine = unsafe { build(tree) };
+        check_stack();
         let machine = machine.unwrap_or_else(|text| refuse(&text));
         MACHINE.call_once(|| machine);
         BUILDING.store(0, Ordering::Release);
@@ -91,6 +97,14 @@ extern "C" fn main(hart: usize, tree: u64) -> ! {
         }
         None => power::off(status::PANIC.into()),
     }
+}
+
+/// Nothing needs more of a stack than the building of the machine, and below
+/// the first one are the VMM's variables.
+fn check_stack() {
+    // SAFETY: a word that is there, and that nobody else uses.
+    let last = unsafe { (&raw const __stacks_start).read_volatile() };
+    assert!(last == UNTOUCHED, "the stack is too small: make STACK_SHIFT and vmm.ld larger");
 }
 
 /// One past the last byte of the VMM's image.
