@@ -1,5 +1,5 @@
 //! What the VMM itself looked up last: the page of the instruction that
-//! exited, and the device page that it accessed.
+//! exited, and the device pages that it accessed.
 //!
 //! Drivers poll the same register from the same loop; this saves two walks
 //! of the shadow tables per access. Like a TLB it may be stale until the
@@ -32,22 +32,39 @@ impl Entry {
     }
 }
 
+/// Device pages that are remembered for each kind of access: an interrupt of a
+/// disk has to do with two, its handler may print.
+const DEVICES: usize = 8;
+
 /// The last lookups of one vCPU.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Lookaside {
     code: Entry,
+    /// Some entry below is in use.
+    devices: bool,
     /// By load and store: a page may allow one and not the other.
-    device: [Entry; 2],
+    device: [[Entry; DEVICES]; 2],
+}
+
+/// Which entry is for the page of `gva`. Pages of the PLIC that one handler
+/// needs are 2 MiB apart in most kernels' maps.
+#[inline(always)]
+fn place(gva: Gva) -> usize {
+    crate::addr::to_usize(gva.page() ^ gva.page() >> 9) % DEVICES
 }
 
 impl Lookaside {
-    pub(super) const EMPTY: Self = Self { code: NOTHING, device: [NOTHING; 2] };
+    pub(super) const EMPTY: Self =
+        Self { code: NOTHING, devices: false, device: [[NOTHING; DEVICES]; 2] };
 
     /// Forgets everything.
     #[inline]
     pub(super) fn clear(&mut self) {
         self.code.root = NOTHING.root;
-        self.device.iter_mut().for_each(|entry| entry.root = NOTHING.root);
+        if self.devices {
+            self.devices = false;
+            self.device.as_flattened_mut().iter_mut().for_each(|entry| entry.root = NOTHING.root);
+        }
     }
 
     /// Where the instruction at `pc` is.
@@ -60,7 +77,8 @@ impl Lookaside {
     #[inline]
     pub(super) fn device(&self, root: Hpa, gva: Gva, access: Access) -> Option<Gpa> {
         let [load, store] = &self.device;
-        if access == Access::Store { store } else { load }.find(root, gva)
+        let entries = if access == Access::Store { store } else { load };
+        entries[place(gva)].find(root, gva)
     }
 
     pub(super) fn set_code(&mut self, root: Hpa, pc: Gva, gpa: Gpa) {
@@ -69,7 +87,9 @@ impl Lookaside {
 
     pub(super) fn set_device(&mut self, root: Hpa, gva: Gva, access: Access, gpa: Gpa) {
         let [load, store] = &mut self.device;
-        *if access == Access::Store { store } else { load } = Entry::new(root, gva, gpa);
+        self.devices = true;
+        let entries = if access == Access::Store { store } else { load };
+        entries[place(gva)] = Entry::new(root, gva, gpa);
     }
 }
 
@@ -88,6 +108,10 @@ mod tests {
         assert_eq!(known.device(Hpa(0xa000), gva, Access::Load), None);
         assert_eq!(known.device(root, Gva(0x2005), Access::Load), None);
         assert_eq!(known.code(root, gva), None);
+        // A second page does not push the first one out.
+        let second = Gva(0x20_1000);
+        known.set_device(root, second, Access::Load, Gpa(0x0c20_1000));
+        assert!([gva, second].iter().all(|at| known.device(root, *at, Access::Load).is_some()));
         known.clear();
         assert_eq!(known.device(root, gva, Access::Load), None);
     }
