@@ -17,7 +17,6 @@ use super::short::{self, FETCH_PAGE, LOAD_PAGE, STORE_PAGE, Short};
 use super::{Host, Trap};
 use crate::addr::{Access, Gva};
 use crate::mmu::space::View;
-use crate::stats::Did;
 use crate::vcpu::{CsrId, Effects, Exception, Mode, Step, status};
 
 /// From the places of SUM and MXR in `mstatus` to those in a [`View`].
@@ -95,28 +94,6 @@ impl Seat {
         }
         self.todo |= effects;
         Short::Settle
-    }
-
-    /// `sfence.vma`, unless somebody else has the lock (see `short`), or there
-    /// is too much to do.
-    fn short_fence<H: Host>(&mut self, host: &mut H, inst: u32) -> Short {
-        let Some(fence) = self.cpu.asks_for_fence(inst) else { return Short::Unhandled };
-        let peers = self.peers();
-        let (ram, root, space) = (&self.guest.ram, self.root, self.space);
-        let Some(mut shadow) = self.guest.shadow.try_lock() else { return Short::Unhandled };
-        let done = shadow.generation() == self.generation
-            && match fence.vaddr {
-                Some(gva) => shadow.fence_at(ram, root, space, gva, peers),
-                None => shadow.fence(ram, None, peers),
-            };
-        drop(shadow);
-        if !done {
-            return Short::Unhandled;
-        }
-        self.cpu.advance();
-        self.flush(host);
-        self.link.stats.count(Did::Fence);
-        Short::Resume
     }
 
     /// The short path of guests that are not classic, for other exceptions.

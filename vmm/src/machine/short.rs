@@ -30,8 +30,9 @@ pub(super) const FETCH_PAGE: u64 = Cause::InstructionPage as u64;
 pub(super) const LOAD_PAGE: u64 = Cause::LoadPage as u64;
 pub(super) const STORE_PAGE: u64 = Cause::StorePage as u64;
 
-/// Performs a CSR access or `sret`, if it is one that needs nothing else. Of
-/// the guest's registers, those that the instruction names are true.
+/// Performs a CSR access, `sret` or a fence, if it is one that needs nothing
+/// else. Of the guest's registers, those that the instruction names in the
+/// places of rd and rs1 are true.
 #[inline(always)]
 pub fn short_instruction<H: Host>(host: &mut H, seat: &mut Seat, value: u64) -> Short {
     if seat.path != Path::Classic || !seat.trusts_mtval() {
@@ -39,7 +40,7 @@ pub fn short_instruction<H: Host>(host: &mut H, seat: &mut Seat, value: u64) -> 
     }
     let inst = super::exit::low_word(value);
     let done = seat.cpu.execute_frequent(inst, &seat.clock(host));
-    let Some((csr, effects)) = done else { return Short::Unhandled };
+    let Some((csr, effects)) = done else { return seat.short_fence(host, inst) };
     match csr {
         Some(csr) => seat.link.stats.count_csr(csr),
         None => seat.link.stats.count(Did::Sret),
@@ -121,6 +122,31 @@ pub(super) fn fill<H: Host>(
     };
     seat.link.stats.count(Did::PageFault(did));
     Some(Err(did))
+}
+
+impl Seat {
+    /// `sfence.vma`, if that is what `inst` is, unless somebody else has the
+    /// lock (see `fill`), or there is too much to do.
+    #[inline(never)]
+    pub(super) fn short_fence<H: Host>(&mut self, host: &mut H, inst: u32) -> Short {
+        let Some(fence) = self.cpu.asks_for_fence(inst) else { return Short::Unhandled };
+        let peers = self.peers();
+        let (ram, root, space) = (&self.guest.ram, self.root, self.space);
+        let Some(mut shadow) = self.guest.shadow.try_lock() else { return Short::Unhandled };
+        let done = shadow.generation() == self.generation
+            && match fence.vaddr {
+                Some(gva) => shadow.fence_at(ram, root, space, gva, peers),
+                None => shadow.fence(ram, None, peers),
+            };
+        drop(shadow);
+        if !done {
+            return Short::Unhandled;
+        }
+        self.cpu.advance();
+        self.flush(host);
+        self.link.stats.count(Did::Fence);
+        Short::Resume
+    }
 }
 
 /// A change of mode or address space is followed at once, when the new root
