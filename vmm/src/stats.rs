@@ -98,6 +98,9 @@ const KINDS: [&str; 19] = [
     "PV call, others",
 ];
 
+/// The counter of `sret`.
+pub const SRET: usize = CSRS;
+
 const DEVICES: [&str; 9] = [
     "UART",
     "PLIC",

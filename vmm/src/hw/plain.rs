@@ -15,8 +15,11 @@
 
 use core::arch::global_asm;
 
-use crate::vcpu::plain::{self as places, LOUD, QUIET, SEPC_WRITABLE, VECTOR_RESERVED};
-use crate::vcpu::{COUNT, Cause, CsrId, INDEX, status};
+use crate::stats;
+use crate::vcpu::plain::{
+    self as places, LOUD, QUIET, RETURN_IN_THE_WAY, SEPC_WRITABLE, VECTOR_RESERVED,
+};
+use crate::vcpu::{COUNT, Cause, CsrId, INDEX, SRET, status};
 
 global_asm!(
     ".pushsection .text.switch, \"ax\"",
@@ -77,6 +80,9 @@ global_asm!(
     "csrr t0, mepc",
     "addi t0, t0, 4",
     "csrw mepc, t0",
+    "plain_resume",
+    ".endm",
+    ".macro plain_resume",
     "ld t0, {x}+8*5(a0)",
     "ld t1, {x}+8*6(a0)",
     "ld t2, {x}+8*7(a0)",
@@ -213,13 +219,36 @@ global_asm!(
     "plain_stval:",
     "plain_read {stval}, {stval_place}",
     "plain_swap {stval}, {stval_place}",
+    // No CSR; `sret` looks like one. Into vS only, which is no change of mode.
+    "plain_unknown:",
+    "li t1, {sret_word}",
+    "bne t0, t1, 9f",
+    "ld t0, {mstatus}(a0)",
+    "lui t1, {in_the_way} >> 12",
+    "and t1, t1, t0",
+    "bnez t1, 9f",
+    "andi t1, t0, {spp}",
+    "beqz t1, 9f",
+    "plain_unless_ready t2",
+    "srli t1, t0, 4",
+    "andi t1, t1, {sie_bit}",
+    "andi t0, t0, ~({sie_bit} | {spp})",
+    "or t0, t0, t1",
+    "ori t0, t0, {spie}",
+    "sd t0, {mstatus}(a0)",
+    "ld t1, {sepc_place}(a0)",
+    "csrw mepc, t1",
+    "plain_count {sret}, t1",
+    "plain_resume",
     "9: j other_trap",
     //
     // The code for each CSR identity.
     "plain_csrs:",
     ".set plain_n, 0",
     ".rept {csrs}",
-    ".if plain_n == {sstatus}",
+    ".if plain_n == {unknown}",
+    "j plain_unknown",
+    ".elseif plain_n == {sstatus}",
     "j plain_sstatus",
     ".elseif plain_n == {sie}",
     "j plain_sie",
@@ -282,6 +311,7 @@ global_asm!(
     sepc_place = const places::SEPC,
     scause_place = const places::SCAUSE,
     stval_place = const places::STVAL,
+    unknown = const CsrId::Unknown.index(),
     sstatus = const CsrId::Sstatus.index(),
     sie = const CsrId::Sie.index(),
     stvec = const CsrId::Stvec.index(),
@@ -296,7 +326,12 @@ global_asm!(
     read = const READ,
     set_sie = const SET_SIE,
     clear_sie = const CLEAR_SIE,
+    sret = const stats::SRET,
+    sret_word = const SRET,
+    in_the_way = const RETURN_IN_THE_WAY,
     sie_bit = const status::SIE,
+    spie = const status::SPIE,
+    spp = const status::SPP,
     visible = const status::SSTATUS.cast_signed(),
     loud = const LOUD,
     quiet = const QUIET,
@@ -304,7 +339,9 @@ global_asm!(
     reserved = const VECTOR_RESERVED,
 );
 
-/// The opcode of CSR instructions.
+const _: () = assert!(status::SPIE >> 4 == status::SIE);
+
+/// The opcode of CSR instructions, and of `sret`.
 const SYSTEM: u32 = 0x73;
 /// rs1 and funct3 of `csrrs` from x0: `csrr`.
 const READ: u64 = 2;

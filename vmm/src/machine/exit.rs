@@ -10,7 +10,7 @@ use trapeze_protocol::call::EXTENSION;
 use crate::addr::{Access, Gva};
 use crate::decode::{self, Inst};
 use crate::stats::Did;
-use crate::vcpu::{Cause, CsrId, Effects, Exception, Mode, Step};
+use crate::vcpu::{Cause, CsrId, Effects, Exception, Mode, SRET, Step};
 
 /// Top bit of `mcause`.
 const INTERRUPT: u64 = 1 << 63;
@@ -19,7 +19,6 @@ const ILLEGAL: u64 = Cause::Illegal as u64;
 /// `funct3` of an instruction; zero in SYSTEM instructions that are no CSR
 /// accesses.
 const FUNCT3: u32 = 7 << 12;
-const SRET: u32 = 0x1020_0073;
 const MRET: u32 = 0x3020_0073;
 
 impl<H: Host> Hart<H> {

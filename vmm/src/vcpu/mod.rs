@@ -41,6 +41,7 @@ pub use counters::{Counter, Counters};
 pub use csr::CsrFile;
 pub use names::{COUNT, CsrId, CsrName, INDEX};
 pub use pmp::{Permission, Pmp, Rules};
+pub use step::SRET;
 pub use supervisor::Supervisor;
 
 use crate::addr::Gva;

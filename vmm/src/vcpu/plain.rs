@@ -1,4 +1,4 @@
-//! CSR accesses so plain that the trap entry does them itself, with three
+//! CSR accesses, and returns into vS, so plain that the trap entry does them itself, with three
 //! registers saved (`hw/plain.rs`): most of what a kernel's locks and trap
 //! handlers do to the registers of vS.
 //!
@@ -8,7 +8,7 @@
 
 use core::mem::offset_of;
 
-use super::status::{FS, MXR, SIE, SPIE, SPP, SSTATUS_WRITABLE, SUM};
+use super::status::{FS, MPRV, MXR, SIE, SPIE, SPP, SSTATUS_WRITABLE, SUM, TSR};
 use super::{Kept, Vcpu};
 
 /// Bytes from the start of a [`Vcpu`] to a part of it.
@@ -43,24 +43,44 @@ pub const QUIET: u64 = SIE | SPIE | SPP;
 pub const LOUD: u64 = FS | SUM | MXR;
 /// Bits of `sepc` that a write reaches, as the operand of an `andi`.
 pub const SEPC_WRITABLE: i64 = !1;
+/// Bits of `mstatus` with which `sret` into vS is not plain. Without SPP it goes
+/// into vU, another translation.
+pub const RETURN_IN_THE_WAY: u64 = TSR | MPRV;
 /// A vector with this bit has a mode that does not exist.
 pub const VECTOR_RESERVED: u64 = 2;
 /// No mode has its plain accesses done.
 pub const NOBODY: u8 = 2;
 
-const _: () = assert!(QUIET | LOUD == SSTATUS_WRITABLE && QUIET < 1 << 11 && LOUD & 0xfff == 0);
+const _: () = assert!(QUIET | LOUD == SSTATUS_WRITABLE && QUIET < 1 << 11);
+const _: () = assert!((LOUD | RETURN_IN_THE_WAY) & 0xfff == 0);
 const _: () = assert!(offset_of!(Vcpu, ctx) == 0 && size_of::<Kept>() <= 64);
 
 #[cfg(test)]
 mod tests {
     use super::super::oracle::Random;
     use super::super::testing::{CLEAR, IDLE, IMMEDIATE, SET, Still, WRITE, encode};
-    use super::super::{CsrId, Effects, Mode, status};
+    use super::super::{CsrId, Effects, Mode, SRET, status};
     use super::*;
 
     /// What the trap entry does, in Rust; `None`: it leaves that to others.
     /// Every constant that it uses is one of those above.
-    fn entry(hart: &mut Vcpu, inst: u32) -> Option<CsrId> {
+    fn entry(hart: &mut Vcpu, inst: u32) -> Option<Option<CsrId>> {
+        if inst == SRET { returns(hart).then_some(None) } else { access(hart, inst).map(Some) }
+    }
+
+    fn returns(hart: &mut Vcpu) -> bool {
+        let csr = &mut hart.csr;
+        let ready = (csr.software | csr.lines) & csr.mie != 0;
+        if csr.mstatus & RETURN_IN_THE_WAY != 0 || csr.mstatus & SPP == 0 || ready {
+            return false;
+        }
+        let sie = csr.mstatus >> 4 & SIE;
+        csr.mstatus = csr.mstatus & !(SIE | SPP) | sie | SPIE;
+        hart.ctx.pc = csr.sepc;
+        true
+    }
+
+    fn access(hart: &mut Vcpu, inst: u32) -> Option<CsrId> {
         let id = CsrId::of(u16::try_from(inst >> 20).unwrap());
         let [rd, source] = [inst >> 7, inst >> 15].map(|field| (field & 31) as usize);
         let (operation, operand) = (inst >> 12 & 7, hart.ctx.x[source]);
@@ -132,15 +152,16 @@ mod tests {
                 hart.ctx.x[source as usize] = hart.csr.mstatus & LOUD | quiet;
                 hart.ctx.x[0] = 0;
             }
-            let inst = encode(csr, operation, source, if random.one_in(2) { 0 } else { rd });
+            let access = encode(csr, operation, source, if random.one_in(2) { 0 } else { rd });
+            let inst = if random.one_in(8) { SRET } else { access };
             let used = Still { fp_dirty: random.one_in(2), ..IDLE };
             let mut ours = hart.clone();
             if hart.csr.fp_settled()
-                && let Some(id) = entry(&mut ours, inst)
+                && let Some(did) = entry(&mut ours, inst)
             {
                 plain += 1;
                 let done = hart.execute_frequent(inst, &used);
-                assert_eq!(done, Some((Some(id), Effects::empty())), "{inst:#010x}");
+                assert_eq!(done, Some((did, Effects::empty())), "{inst:#010x}");
                 assert_eq!(hart, ours, "{inst:#010x}");
             }
         }

@@ -10,7 +10,8 @@ use super::{Effects, Env, Exception, Fence, Mode, Step, Vcpu};
 use crate::addr::Gva;
 
 const SYSTEM: u32 = 0x73;
-const SRET: u32 = 0x1020_0073;
+/// `sret`
+pub const SRET: u32 = 0x1020_0073;
 const MRET: u32 = 0x3020_0073;
 const WFI: u32 = 0x1050_0073;
 const SFENCE_VMA: u32 = 0x1200_0073;
