@@ -29,8 +29,11 @@
 #define TRAPEZE_CALL_YIELD                   0x11ul
 #define TRAPEZE_CALL_COUNTER                 0x12ul
 #define TRAPEZE_CALL_COUNTER_NAME            0x13ul
+#define TRAPEZE_CALL_CPU_PAGE_SET_UP         0x14ul
+#define TRAPEZE_CALL_CPU_PAGE_END            0x15ul
 #define TRAPEZE_FEATURE_YIELD                0x1ul
 #define TRAPEZE_FEATURE_COUNTERS             0x2ul
+#define TRAPEZE_FEATURE_CPU_PAGE             0x4ul
 
 /* Errors, in a0 */
 #define TRAPEZE_ERROR_FAILED                 (-1l)
@@ -107,6 +110,19 @@
 #define TRAPEZE_LINE_MACHINE                 0xbul
 #define TRAPEZE_INTERRUPT_DONE               0x1ul
 
+/* The CPU page: offsets from x0, in S-mode */
+#define TRAPEZE_CPU_SSTATUS                  (-2048)
+#define TRAPEZE_CPU_SIE                      (-2040)
+#define TRAPEZE_CPU_STVEC                    (-2032)
+#define TRAPEZE_CPU_SSCRATCH                 (-2024)
+#define TRAPEZE_CPU_SEPC                     (-2016)
+#define TRAPEZE_CPU_SCAUSE                   (-2008)
+#define TRAPEZE_CPU_STVAL                    (-2000)
+#define TRAPEZE_CPU_PENDING                  (-1992)
+#define TRAPEZE_CPU_KERNEL_SATP              (-1984)
+#define TRAPEZE_CPU_USER_SATP                (-1976)
+#define TRAPEZE_CPU_SCRATCH                  (-1024)
+
 struct trapeze_descriptor {
     uint64_t address;
     uint32_t length;
@@ -125,6 +141,17 @@ struct trapeze_interrupt_line {
     uint32_t flags;
     uint32_t reserved[11];
 } __attribute__((aligned(64)));
+
+struct trapeze_cpu_registers {
+    uint64_t sstatus;
+    uint64_t sie;
+    uint64_t stvec;
+    uint64_t sscratch;
+    uint64_t sepc;
+    uint64_t scause;
+    uint64_t stval;
+    uint64_t pending;
+};
 
 struct trapeze_block_header {
     uint32_t kind;

@@ -67,6 +67,9 @@ bitflags::bitflags! {
         /// [`Function::Counter`] and [`Function::CounterName`] tell what the
         /// VMM has counted for this guest.
         const COUNTERS = 1 << 1;
+        /// [`Function::CpuPageSetUp`] gives the vCPU a [page](crate::cpu) in which
+        /// its registers are. Where they are in the real hart, this is not there.
+        const CPU_PAGE = 1 << 2;
     }
 }
 
@@ -254,6 +257,15 @@ pub enum Call {
         /// Which eight bytes: 0 to [`COUNTER_NAME_PARTS`] - 1.
         part: u64,
     },
+    /// Puts the registers of S-mode of this vCPU into a page of memory, at the
+    /// end of its addresses. Replaces the page before. Needs
+    /// [`Features::CPU_PAGE`].
+    CpuPageSetUp {
+        /// Guest-physical address of a [`CpuPage`](crate::cpu::CpuPage).
+        address: u64,
+    },
+    /// Takes them out again, if they are in one.
+    CpuPageEnd,
 }
 
 /// A counter's name has at most eight times as many bytes.
@@ -283,6 +295,8 @@ impl Call {
             Self::Yield => Function::Yield,
             Self::Counter { .. } => Function::Counter,
             Self::CounterName { .. } => Function::CounterName,
+            Self::CpuPageSetUp { .. } => Function::CpuPageSetUp,
+            Self::CpuPageEnd => Function::CpuPageEnd,
         }
     }
 
@@ -293,7 +307,8 @@ impl Call {
             | Self::Features
             | Self::DeviceCount
             | Self::InterruptDone
-            | Self::Yield => [0; 6],
+            | Self::Yield
+            | Self::CpuPageEnd => [0; 6],
             Self::Describe { device }
             | Self::DeviceFeatures { device }
             | Self::GetStatus { device }
@@ -316,6 +331,7 @@ impl Call {
             Self::InterruptSetUp { line: None, hart } => [0, 0, hart, 0, 0, 0],
             Self::Counter { counter } => [counter, 0, 0, 0, 0, 0],
             Self::CounterName { counter, part } => [counter, part, 0, 0, 0, 0],
+            Self::CpuPageSetUp { address } => [address, 0, 0, 0, 0, 0],
         }
     }
 
@@ -361,6 +377,8 @@ impl Call {
             Function::Yield => Self::Yield,
             Function::Counter => Self::Counter { counter: a0 },
             Function::CounterName => Self::CounterName { counter: a0, part: a1 },
+            Function::CpuPageSetUp => Self::CpuPageSetUp { address: a0 },
+            Function::CpuPageEnd => Self::CpuPageEnd,
         })
     }
 }

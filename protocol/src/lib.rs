@@ -8,6 +8,7 @@
 //!  device     what a device is: type, features, status, configuration
 //!  queue      the rings through which data moves
 //!  interrupt  the shared line that says which devices have news
+//!  cpu        the page in which the registers of S-mode live
 //! ```
 //!
 //! `docs/protocol.md` tells the same to writers of drivers in other
@@ -20,6 +21,7 @@
 extern crate std;
 
 pub mod call;
+pub mod cpu;
 pub mod device;
 pub mod interrupt;
 pub mod queue;

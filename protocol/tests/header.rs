@@ -6,7 +6,7 @@ use std::{env, fs, path::Path};
 
 use trapeze_protocol::call::{self, Error, Function, Version};
 use trapeze_protocol::device::{self, DeviceType, balloon, block, console, entropy, net};
-use trapeze_protocol::{interrupt, queue};
+use trapeze_protocol::{cpu, interrupt, queue};
 
 const HEADER: &str = "include/trapeze.h";
 
@@ -127,6 +127,29 @@ impl Header {
         self.number("net_transmit", net::TRANSMIT.into());
     }
 
+    /// Offsets from `x0`, also for assembly.
+    fn cpu_page(&mut self) {
+        use cpu::offset;
+        self.title("The CPU page: offsets from x0, in S-mode");
+        let offsets = [
+            ("sstatus", offset::SSTATUS),
+            ("sie", offset::SIE),
+            ("stvec", offset::STVEC),
+            ("sscratch", offset::SSCRATCH),
+            ("sepc", offset::SEPC),
+            ("scause", offset::SCAUSE),
+            ("stval", offset::STVAL),
+            ("pending", offset::PENDING),
+            ("kernel_satp", offset::KERNEL_SATP),
+            ("user_satp", offset::USER_SATP),
+            ("scratch", offset::SCRATCH),
+        ];
+        for (name, at) in offsets {
+            let name = format!("TRAPEZE_CPU_{}", name.to_uppercase());
+            writeln!(self.0, "#define {name:<36} ({at})").unwrap();
+        }
+    }
+
     fn memory(&mut self) {
         self.title("Queues");
         self.flags::<queue::DescriptorFlags>("descriptor");
@@ -136,6 +159,7 @@ impl Header {
         self.number("line_supervisor", interrupt::Line::SupervisorExternal as u64);
         self.number("line_machine", interrupt::Line::MachineExternal as u64);
         self.flags::<interrupt::Flags>("interrupt");
+        self.cpu_page();
         self.0.push('\n');
         self.layouts();
     }
@@ -178,6 +202,10 @@ layouts! {
     "used_element": queue::UsedElement { "uint32_t" id, "uint32_t" length }
     "interrupt_line": interrupt::InterruptLine {
         "uint64_t" pending, "uint64_t" changed, "uint32_t" flags, "uint32_t" reserved 11,
+    }
+    "cpu_registers": cpu::Registers {
+        "uint64_t" sstatus, "uint64_t" sie, "uint64_t" stvec, "uint64_t" sscratch, "uint64_t" sepc,
+        "uint64_t" scause, "uint64_t" stval, "uint64_t" pending,
     }
     "block_header": block::Header { "uint32_t" kind, "uint32_t" reserved, "uint64_t" sector }
     "block_config": block::Config {

@@ -44,11 +44,15 @@ pub enum Function {
     Counter = 18,
     /// [`Call::CounterName`](super::Call::CounterName)
     CounterName = 19,
+    /// [`Call::CpuPageSetUp`](super::Call::CpuPageSetUp)
+    CpuPageSetUp = 20,
+    /// [`Call::CpuPageEnd`](super::Call::CpuPageEnd)
+    CpuPageEnd = 21,
 }
 
 impl Function {
     /// Every function, by number.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::Version,
         Self::Features,
         Self::DeviceCount,
@@ -69,6 +73,8 @@ impl Function {
         Self::Yield,
         Self::Counter,
         Self::CounterName,
+        Self::CpuPageSetUp,
+        Self::CpuPageEnd,
     ];
 
     /// The function with this number.
@@ -99,6 +105,8 @@ impl Function {
             Self::Yield => "yield",
             Self::Counter => "counter",
             Self::CounterName => "counter_name",
+            Self::CpuPageSetUp => "cpu_page_set_up",
+            Self::CpuPageEnd => "cpu_page_end",
         }
     }
 }

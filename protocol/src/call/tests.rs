@@ -3,7 +3,7 @@
 use super::*;
 
 /// One call of each function, with arguments that tell their places apart.
-fn samples() -> [Call; 20] {
+fn samples() -> [Call; 22] {
     let (device, queue, offset) = (3, 2, 8);
     [
         Call::Version,
@@ -26,6 +26,8 @@ fn samples() -> [Call; 20] {
         Call::Yield,
         Call::Counter { counter: 5 },
         Call::CounterName { counter: 5, part: 3 },
+        Call::CpuPageSetUp { address: 0x8000_1000 },
+        Call::CpuPageEnd,
     ]
 }
 
@@ -45,13 +47,13 @@ fn functions_are_numbered_in_order_and_each_has_a_sample() {
         assert_eq!(Function::from_number(number), Some(function));
         assert_eq!(call.function(), function);
     }
-    assert_eq!(Function::from_number(20), None);
+    assert_eq!(Function::from_number(22), None);
     assert_eq!(Function::from_number(u64::MAX), None);
 }
 
 #[test]
 fn what_cannot_be_is_refused() {
-    assert_eq!(Call::decode(20, [0; 6]), Err(Error::NotSupported));
+    assert_eq!(Call::decode(22, [0; 6]), Err(Error::NotSupported));
     for width in [0, 3, 16, u64::MAX] {
         assert_eq!(Call::decode(11, [0, 0, width, 0, 0, 0]), Err(Error::InvalidParameter));
     }

@@ -14,7 +14,7 @@ use crate::mmu::shadow::{Outcome, Shadow};
 use crate::mmu::space::View;
 use crate::mmu::walk::WalkFault;
 use crate::stats::{DeviceAccess, Did};
-use crate::vcpu::Cause;
+use crate::vcpu::{Cause, Effects};
 
 /// Why an emulated access did not happen.
 pub(super) enum Failed {
@@ -59,6 +59,10 @@ impl<H: Host> Hart<H> {
         gva: Gva,
         access: Access,
     ) -> Did {
+        if seat.todo.contains(Effects::TRANSLATION) {
+            // SUM was stored in the CPU page since the guest was entered.
+            return Did::Retry;
+        }
         match seat.known_pages.device(seat.root, gva, access) {
             Some(gpa) => self.register(n, seat, gva, gpa, access),
             None => self.unknown_fault(n, seat, gva, access),

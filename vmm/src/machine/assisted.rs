@@ -42,10 +42,19 @@ impl Seat {
     #[inline(always)]
     pub(super) fn take_back<H: Host>(&mut self, host: &mut H) {
         if self.supervising {
-            self.fetch_registers(host);
-            let moved = self.look_as(self.cpu.mode, self.cpu.csr.mstatus);
-            self.todo |= Effects::SUPERVISOR | moved;
+            self.bring_home(host);
         }
+    }
+
+    #[inline(never)]
+    fn bring_home<H: Host>(&mut self, host: &mut H) {
+        let moved = if self.assisted {
+            self.fetch_registers(host);
+            self.look_as(self.cpu.mode, self.cpu.csr.mstatus)
+        } else {
+            self.collect(host)
+        };
+        self.todo |= Effects::SUPERVISOR | moved;
     }
 
     #[inline(always)]
@@ -74,6 +83,9 @@ impl Seat {
     /// The short path of guests that are not classic, for an instruction.
     #[inline(never)]
     pub(super) fn other_instruction<H: Host>(&mut self, host: &mut H, value: u64) -> Short {
+        if self.path == Path::Paged {
+            return self.paged_instruction(host, value);
+        }
         if self.path != Path::Assisted || !self.supervising {
             return Short::Unhandled;
         }
@@ -99,6 +111,9 @@ impl Seat {
     /// The short path of guests that are not classic, for other exceptions.
     #[inline(never)]
     pub(super) fn other_exception<H: Host>(&mut self, host: &mut H, trap: Trap) -> Short {
+        if self.path == Path::Paged {
+            return self.paged_exception(host, trap);
+        }
         if self.path != Path::Assisted || !self.supervising {
             return Short::Unhandled;
         }

@@ -112,7 +112,9 @@ impl<H: Host> Hart<H> {
     #[cold]
     fn refused(&mut self, n: usize, seat: &mut Seat, inst: u32, exception: Exception) -> Did {
         let wants_fp = decode::uses_float(decode::decode(inst)) || is_fp_memory(inst);
-        if wants_fp && seat.cpu.csr.fp_enabled() && !self.has_fp(n) {
+        // With a CPU page, it may have been switched on since the guest was entered.
+        let is_off = !self.has_fp(n) || seat.todo.contains(Effects::FP);
+        if wants_fp && seat.cpu.csr.fp_enabled() && is_off {
             self.adopt_fp(n, seat);
             return Did::Fp;
         }

@@ -135,15 +135,18 @@ impl<H: Host> Hart<H> {
     /// Lets a seat run until it waits, stops, or has to make room.
     fn turn(&mut self, n: usize, seat: &mut Seat) {
         let traced = !self.machine.trace.is_off();
-        seat.path = match (seat.assisted, traced) {
-            (_, true) => Path::Loop,
-            (false, false) => Path::Classic,
-            (true, false) => Path::Assisted,
+        seat.path = match (seat.assisted, &seat.page) {
+            _ if traced => Path::Loop,
+            (true, _) => Path::Assisted,
+            (false, Some(_)) => Path::Paged,
+            (false, None) => Path::Classic,
         };
         match (seat.path, seat.guest.smp) {
             (Path::Loop, _) => self.run_seat::<true, true>(n, seat),
             (Path::Classic, false) => self.run_seat::<false, false>(n, seat),
-            (Path::Classic, true) | (Path::Assisted, _) => self.run_seat::<true, false>(n, seat),
+            (Path::Classic, true) | (Path::Assisted | Path::Paged, _) => {
+                self.run_seat::<true, false>(n, seat);
+            }
         }
     }
 
@@ -164,7 +167,8 @@ impl<H: Host> Hart<H> {
             let trap = self.host.enter(seat);
             seat.left_guest::<SMP>();
             if SMP {
-                // Guests with one vCPU come here, too, if they are assisted.
+                // Guests with one vCPU come here, too, if the registers of vS
+                // are elsewhere.
                 seat.take_back(&mut self.host);
             }
             if TRACED {
@@ -179,6 +183,9 @@ impl<H: Host> Hart<H> {
     #[inline(never)]
     fn settle(&mut self, n: usize, seat: &mut Seat) -> bool {
         seat.take_back(&mut self.host);
+        if seat.page.is_some() {
+            seat.cross(&mut self.host);
+        }
         if seat.link.wants_attention() && !self.attend(seat) {
             return false;
         }
@@ -206,6 +213,7 @@ impl<H: Host> Hart<H> {
         }
         if due.contains(Effects::PMP) {
             seat.forget_protection();
+            seat.check_page(&mut self.host);
         }
         if due.intersects(Effects::TRANSLATION) {
             seat.translate(&mut self.host);
@@ -218,7 +226,8 @@ impl<H: Host> Hart<H> {
         }
         seat.waiting &= !seat.cpu.wakes();
         let goes_on = !seat.waiting && self.host.time() < self.others;
-        if seat.assisted || due.contains(Effects::SUPERVISOR) {
+        let elsewhere = seat.assisted || seat.page.is_some();
+        if elsewhere || due.contains(Effects::SUPERVISOR) {
             self.adopt_mode(n, seat, goes_on);
         }
         goes_on
@@ -235,6 +244,7 @@ impl<H: Host> Hart<H> {
             seat.hand_over(&mut self.host);
         } else {
             self.host.leave_supervisor();
+            seat.lay_out(&self.host);
         }
     }
 

@@ -3,7 +3,9 @@
 
 use core::sync::atomic::Ordering;
 
-use trapeze_protocol::call::{COUNTER_NAME_PARTS, Call, Error, Reply, reply_to_registers};
+use trapeze_protocol::call::{
+    COUNTER_NAME_PARTS, Call, Error, Features, Reply, reply_to_registers,
+};
 
 use super::Host;
 use super::guest::Guest;
@@ -36,7 +38,12 @@ impl<H: Host> Hart<H> {
     fn device_call(&self, seat: &Seat, call: Call) -> Result<Answer, Error> {
         let guest = seat.guest;
         let answer = guest.with_devices(&self.host, Some(seat.index), |devices| {
-            let answer = devices.pv.call(call, guest.links.len(), &guest.ram);
+            let mut answer = devices.pv.call(call, guest.links.len(), &guest.ram);
+            if let (Call::Features, Ok(Answer::Value(features)), false) =
+                (call, &mut answer, guest.assisted)
+            {
+                *features |= Features::CPU_PAGE.bits();
+            }
             if matches!((call, answer), (Call::InterruptSetUp { .. }, Ok(_))) {
                 let line = devices.pv.line();
                 guest.move_line(line);
@@ -63,6 +70,16 @@ impl<H: Host> Hart<H> {
             }
             Call::Counter { counter } => seat.guest.counter(counter),
             Call::CounterName { counter, part } => counter_name(counter, part),
+            Call::CpuPageSetUp { address } => {
+                // The next turn has another path.
+                self.end_turn(seat);
+                seat.set_up_page(&mut self.host, address)
+            }
+            Call::CpuPageEnd => {
+                self.end_turn(seat);
+                seat.end_page(&mut self.host);
+                Ok(0)
+            }
             _ => Err(Error::NotSupported),
         }
     }

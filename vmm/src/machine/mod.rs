@@ -31,6 +31,7 @@ mod burst;
 mod clint;
 mod clock;
 mod console;
+mod cpu_page;
 mod devices;
 mod drive;
 mod exit;

@@ -4,6 +4,7 @@ use core::sync::atomic::Ordering;
 
 use spin::mutex::spin::SpinMutexGuard;
 
+use super::cpu_page::CpuPage;
 use super::guest::Guest;
 use super::link::{Attention, HartState, Link};
 use super::lookaside::Lookaside;
@@ -27,6 +28,8 @@ pub(super) enum Path {
     Loop,
     /// Those of a guest whose vS runs in real S-mode.
     Assisted,
+    /// Those of a classic kernel with a CPU page.
+    Paged,
 }
 
 /// A vCPU on its hart.
@@ -48,9 +51,11 @@ pub struct Seat {
     pub(super) generation: u64,
     /// vS runs in real S-mode.
     pub(super) assisted: bool,
-    /// The registers of vS are in the real hart, and stale here: see
-    /// `assisted`.
+    /// The registers of vS are in the real hart, or in the CPU page, and stale
+    /// here: see `assisted` and `cpu_page`.
     pub(super) supervising: bool,
+    /// The page in which a classic guest finds the registers of vS.
+    pub(super) page: Option<CpuPage>,
     known: [Option<(Space, Hpa)>; KNOWN_ROOTS],
     /// The guest's epoch when this hart last flushed for it.
     flushed: u64,
@@ -114,6 +119,7 @@ impl Seat {
             generation: u64::MAX,
             assisted: guest.assisted,
             supervising: false,
+            page: None,
             known: [None; KNOWN_ROOTS],
             flushed: u64::MAX,
             known_pages: Lookaside::EMPTY,
@@ -165,8 +171,7 @@ impl Seat {
         self.cpu.ctx.pc = pc;
         self.cpu.ctx.x[10] = hart;
         self.cpu.ctx.x[11] = a1;
-        self.waiting = false;
-        self.pmp = None;
+        (self.waiting, self.pmp, self.page) = (false, None, None);
         self.todo = Effects::all();
         self.link.set_state(HartState::Started);
     }
@@ -245,7 +250,13 @@ impl Seat {
         if self.runs_natively() {
             return space.native(cpu.mode == Mode::User).shared();
         }
-        if cpu.data_mode() == cpu.mode { space } else { space.fetch_only() }
+        if cpu.data_mode() != cpu.mode {
+            return space.fetch_only();
+        }
+        match (&self.page, u8::try_from(self.index)) {
+            (Some(_), Ok(index)) if cpu.mode == Mode::Supervisor => space.with_page_of(index),
+            _ => space,
+        }
     }
 
     /// The space of loads and stores.

@@ -25,7 +25,7 @@ pub enum Short {
 }
 
 /// The hardware's: whoever the guest is, it runs in real U-mode.
-const ECALL: u64 = Cause::EcallFromU as u64;
+pub(super) const ECALL: u64 = Cause::EcallFromU as u64;
 pub(super) const FETCH_PAGE: u64 = Cause::InstructionPage as u64;
 pub(super) const LOAD_PAGE: u64 = Cause::LoadPage as u64;
 pub(super) const STORE_PAGE: u64 = Cause::StorePage as u64;

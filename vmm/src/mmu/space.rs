@@ -11,7 +11,7 @@
 use bitflags::bitflags;
 
 use super::pte::{Pte, Rights};
-use crate::addr::Gpa;
+use crate::addr::{Gpa, Gva};
 use crate::vcpu::Mode;
 
 bitflags! {
@@ -45,7 +45,14 @@ pub struct Space {
     pub view: View,
     /// Which of the guest's interned PMP configurations binds.
     pub pmp: u8,
+    /// Whose CPU page is the last page: the vCPU's number and one, or zero for
+    /// nobody's. The tables below the root are the same for all.
+    pub page_of: u8,
 }
+
+/// Where the addresses begin that are not the guest's in a space with a CPU
+/// page: what one entry of the root maps.
+const TAIL: Gva = Gva(0u64.wrapping_sub(trapeze_protocol::cpu::TAIL));
 
 impl Space {
     /// The space of an Sv39 root for vS or vU.
@@ -54,13 +61,25 @@ impl Space {
         view.set(View::USER, user);
         view.set(View::SUM, sum && !user);
         view.set(View::MXR, mxr);
-        Self { root: root.page(), view, pmp }
+        Self { root: root.page(), view, pmp, page_of: 0 }
     }
 
     /// The space without translation.
     pub fn bare(machine: bool, pmp: u8) -> Self {
         let view = if machine { View::BARE | View::MACHINE } else { View::BARE };
-        Self { root: 0, view, pmp }
+        Self { root: 0, view, pmp, page_of: 0 }
+    }
+
+    /// The same translation with the CPU page of this vCPU.
+    #[inline]
+    pub fn with_page_of(self, cpu: u8) -> Self {
+        Self { page_of: cpu + 1, ..self }
+    }
+
+    /// Whether `gva` belongs to the CPU page, and not to the guest.
+    #[inline(always)]
+    pub fn is_in_tail(self, gva: Gva) -> bool {
+        self.page_of != 0 && gva >= TAIL
     }
 
     /// The same translation for instruction fetches alone.

@@ -149,9 +149,12 @@ impl Pv {
                 Ok(0)
             }
             Call::SetStatus { device, status: 0 } => return self.reset_device(device),
-            Call::InterruptDone | Call::Yield | Call::Counter { .. } | Call::CounterName { .. } => {
-                return Ok(Answer::Other(call));
-            }
+            Call::InterruptDone
+            | Call::Yield
+            | Call::Counter { .. }
+            | Call::CounterName { .. }
+            | Call::CpuPageSetUp { .. }
+            | Call::CpuPageEnd => return Ok(Answer::Other(call)),
             _ => self.configure(call, ram),
         }
         .map(Answer::Value)

@@ -121,7 +121,7 @@ impl CsrFile {
     }
 
     #[inline(always)]
-    fn sstatus<E: Env>(&mut self, m: Modify, env: &E) -> Outcome {
+    pub(super) fn sstatus<E: Env>(&mut self, m: Modify, env: &E) -> Outcome {
         let old = self.synced_mstatus(env);
         let new = m.apply(old, status::SSTATUS_WRITABLE);
         Some((old & status::SSTATUS, self.set_mstatus(old, new)))
@@ -136,7 +136,7 @@ impl CsrFile {
     /// `mstatus` with an FS that is true. Needed before a write too: to make
     /// FS clean is a change if the real one is dirty.
     #[inline(always)]
-    fn synced_mstatus<E: Env>(&mut self, env: &E) -> u64 {
+    pub(super) fn synced_mstatus<E: Env>(&mut self, env: &E) -> u64 {
         if !self.fp_settled() {
             self.sync_fp(env.fp_dirty());
         }
@@ -272,7 +272,7 @@ const fn read_only(value: u64) -> Outcome {
 /// A trap vector: direct or vectored; another mode leaves the mode as it was
 /// (3.1.7).
 #[inline(always)]
-const fn vector(register: &mut u64, m: Modify) -> Outcome {
+pub(super) const fn vector(register: &mut u64, m: Modify) -> Outcome {
     let old = *register;
     let new = m.apply(old, u64::MAX);
     *register = if new & 2 != 0 { (new & !3) | (old & 3) } else { new };

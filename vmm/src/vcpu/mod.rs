@@ -11,6 +11,7 @@
 //!   cause    their codes and names            ├─ interrupts  mip, mie, stimecmp
 //!                                             ├─ counters    cycle, instret
 //!                                             └─ pmp         protection
+//!   paged       what of all this a guest may have in a page of its memory
 //!   supervisor  what of all this moves to a real hart that runs vS itself
 //!   plain       CSR accesses that the trap entry does without all this
 //! ```
@@ -25,6 +26,7 @@ mod interrupts;
 mod names;
 #[cfg(test)]
 mod oracle;
+mod paged;
 pub mod plain;
 mod pmp;
 pub mod status;
@@ -40,6 +42,7 @@ pub use cause::{Cause, Exception, Interrupt};
 pub use counters::{Counter, Counters};
 pub use csr::CsrFile;
 pub use names::{COUNT, CsrId, CsrName, INDEX};
+pub use paged::PageWords;
 pub use pmp::{Permission, Pmp, Rules};
 pub use step::SRET;
 pub use supervisor::Supervisor;

@@ -18,6 +18,7 @@ const BREAKPOINT: Trap = Trap { cause: 3, value: 0 };
 
 mod assisted;
 mod balloon;
+mod cpu_page;
 mod passed;
 
 type FakeHart = Hart<FakeHost>;

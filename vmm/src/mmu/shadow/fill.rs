@@ -2,17 +2,20 @@
 
 use core::sync::atomic::Ordering;
 
-use super::super::pte::{self, Pte, ROOT_LEVEL, Rights};
+use super::super::pte::{self, ENTRIES, Pte, ROOT_LEVEL, Rights};
 use super::super::space::{Space, View};
 use super::super::walk::{self, Walk, WalkFault};
 use super::pool::{Key, PageId, Slot};
 use super::track::{Change, State};
-use super::{Outcome, Peers, Shadow};
+use super::{CPU_PAGE, Outcome, Peers, Shadow, tail_key};
 use crate::addr::{Access, Gpa, Gva, Hpa, PAGE_SIZE};
 use crate::mem::GuestRam;
 
 /// Shadow pages that one fault can need: a root and what hangs below it.
 const PAGES_PER_FAULT: usize = 3;
+
+/// Where CPU pages are.
+const LAST_PAGE: Gva = Gva(0u64.wrapping_sub(PAGE_SIZE));
 
 /// One fault on its way through the tables.
 struct Fill<'a> {
@@ -60,6 +63,9 @@ impl Shadow {
         if self.pool.free() < PAGES_PER_FAULT + 1 {
             return Outcome::Full;
         }
+        if space.is_in_tail(gva) {
+            return self.fault_in_tail(ram, space, gva, access);
+        }
         let walk = match self.translate(ram, space, gva, access) {
             Ok(walk) => walk,
             Err(WalkFault::Page) => return Outcome::PageFault,
@@ -100,6 +106,49 @@ impl Shadow {
             Err(Full) => Outcome::Full,
             Ok(()) => Outcome::Mapped { target: hpa, flush: fill.flush },
         }
+    }
+
+    /// Handles a fault where the CPU page is, and nothing else.
+    #[cold]
+    fn fault_in_tail(&mut self, ram: &GuestRam, space: Space, gva: Gva, access: Access) -> Outcome {
+        let page = self.cpu_pages.get(usize::from(space.page_of - 1)).copied().flatten();
+        let is_there = gva.align_down(PAGE_SIZE) == LAST_PAGE;
+        let Some(target) = page.filter(|_| is_there && access != Access::Execute) else {
+            return Outcome::PageFault;
+        };
+        if !self.protection(space, target, PAGE_SIZE).is_some_and(|all| all.contains(CPU_PAGE)) {
+            return Outcome::AccessFault;
+        }
+        let Some(hpa) = ram.hpa(target, PAGE_SIZE) else { return Outcome::Absent(target) };
+        let (granted, registers) = (CPU_PAGE, None);
+        let mut fill = Fill {
+            ram,
+            space,
+            gva,
+            access,
+            walk: None,
+            granted,
+            user: true,
+            target,
+            registers,
+            flush: false,
+        };
+        match self.map_in_tail(&mut fill) {
+            Err(Full) => Outcome::Full,
+            Ok(()) => Outcome::Mapped { target: hpa, flush: fill.flush },
+        }
+    }
+
+    /// Makes the way to the CPU page, which no guest table says, and its leaf.
+    /// It is a leaf like others: if the page is a guest table, stores are seen.
+    fn map_in_tail(&mut self, fill: &mut Fill<'_>) -> Result<(), Full> {
+        let mut page = self.root_page(fill.space).ok_or(Full)?;
+        for level in (0..ROOT_LEVEL).rev() {
+            let child = self.find_or_make(tail_key(fill.space.page_of, level)).ok_or(Full)?;
+            self.point(fill.ram, Slot::new(page, ENTRIES - 1), child, Pte(0));
+            page = child;
+        }
+        self.map(fill, Slot::new(page, ENTRIES - 1), 0, fill.granted, Pte(0))
     }
 
     /// Translates `gva` for `access` by the guest's own tables, with A and D
@@ -312,5 +361,5 @@ pub(super) fn writable_if_dirty(rights: Rights, leaf: Pte) -> Rights {
 /// The part of a key that is the same for all pages of a space.
 #[inline]
 fn key(space: Space) -> Key {
-    Key { source: 0, level: 0, view: space.view, pmp: space.pmp, direct: None }
+    Key { source: 0, level: 0, view: space.view, pmp: space.pmp, page_of: 0, direct: None }
 }

@@ -14,6 +14,8 @@
 //! Invariants, beside **followed-tables** (see `track`):
 //! - **only-own-memory**: a leaf maps guest RAM of this guest, or registers of
 //!   a device that belongs to it, nothing else.
+//! - A root of a vCPU with a CPU page is its own; its last entry leads there,
+//!   and mirrors nothing (`fill`, `fault_in_tail`). All below is shared.
 //! - **full-is-empty**: when the quota is used up the whole shadow is
 //!   emptied (`zap`); a guest with many address spaces gets slower, and the
 //!   VMM's work stays proportional to the faults that the guest took.
@@ -35,14 +37,15 @@ mod tests;
 use alloc::vec::Vec;
 use core::sync::atomic::AtomicU64;
 
-use super::pte::{self, Pte, ROOT_LEVEL, Rights};
-use super::space::Space;
+use super::pte::{self, ENTRIES, Pte, ROOT_LEVEL, Rights};
+use super::space::{Space, View};
 use crate::addr::{Gpa, Gva, Hpa};
+use crate::bundle::MAX_CPUS;
 use crate::mem::GuestRam;
 use crate::pass::{Mapping, Registers};
 use crate::vcpu::{Mode, Permission, Rules};
 use hot::HotEntry;
-use pool::{Key, PageId, Pool};
+use pool::{Key, PageId, Pool, Slot};
 use track::Tracker;
 
 /// What became of a fault.
@@ -87,6 +90,8 @@ pub struct Shadow {
     /// Likewise, where the guest has put them; each time under a higher number.
     windows: (u64, Vec<Mapping>),
     hot: Option<HotEntry>,
+    /// The CPU page of each vCPU.
+    cpu_pages: [Option<Gpa>; MAX_CPUS as usize],
     /// More than one vCPU can run in the guest.
     smp: bool,
     generation: u64,
@@ -110,6 +115,14 @@ impl Protection {
     }
 }
 
+/// What a CPU page grants.
+const CPU_PAGE: Rights = Rights::R.union(Rights::W);
+
+/// The table of `level` on the way to the CPU page of [`Space::page_of`].
+fn tail_key(page_of: u8, level: u8) -> Key {
+    Key { source: 0, level, view: View::empty(), pmp: 0, page_of, direct: Some(CPU_PAGE) }
+}
+
 /// PMP configurations that are told apart; beyond that the shadow is zapped.
 const MAX_PMPS: usize = 15;
 
@@ -120,7 +133,8 @@ impl Shadow {
         let pool = Pool::new(quota)?;
         let pmps = Vec::with_capacity(MAX_PMPS);
         let (tracker, devices, windows) = (Tracker::new(ram), Vec::new(), Default::default());
-        Some(Self { pool, tracker, pmps, devices, windows, hot: None, smp, generation: 0 })
+        let (hot, cpu_pages) = Default::default();
+        Some(Self { pool, tracker, pmps, devices, windows, hot, cpu_pages, smp, generation: 0 })
     }
 
     /// The guest owns these registers from now on: they are mapped where it
@@ -146,6 +160,17 @@ impl Shadow {
     fn registers(&self, gpa: Gpa) -> Option<Hpa> {
         let all = self.devices.iter().chain(&self.windows.1);
         all.into_iter().find_map(|mapping| mapping.find(gpa))
+    }
+
+    /// From now on this is the CPU page of vCPU `cpu`, if it has one. Its hart
+    /// flushes its TLB; no other one runs on its roots.
+    pub fn set_cpu_page(&mut self, ram: &GuestRam, cpu: u8, page: Option<Gpa>) {
+        if let Some(place) = self.cpu_pages.get_mut(usize::from(cpu)) {
+            *place = page;
+        }
+        if let Some(table) = self.pool.find(tail_key(cpu + 1, 0)) {
+            self.clear(ram, Slot::new(table, ENTRIES - 1));
+        }
     }
 
     /// Changes whenever all roots have become invalid.
@@ -184,9 +209,8 @@ impl Shadow {
     fn root_page(&mut self, space: Space) -> Option<PageId> {
         let space = space.shared();
         let direct = space.is_bare().then(|| space.limit(Rights::all()));
-        let key =
-            Key { source: space.root, level: ROOT_LEVEL, view: space.view, pmp: space.pmp, direct };
-        self.find_or_make(key)
+        let Space { root, view, pmp, page_of } = space;
+        self.find_or_make(Key { source: root, level: ROOT_LEVEL, view, pmp, page_of, direct })
     }
 
     fn find_or_make(&mut self, key: Key) -> Option<PageId> {

@@ -58,6 +58,10 @@ pub(super) struct Key {
     pub(super) view: View,
     /// The PMP configuration, likewise.
     pub(super) pmp: u8,
+    /// Whose CPU page hangs below it: see [`Space::page_of`].
+    ///
+    /// [`Space::page_of`]: super::super::space::Space::page_of
+    pub(super) page_of: u8,
     /// The rights of the whole region, for a direct page.
     pub(super) direct: Option<Rights>,
 }
@@ -84,7 +88,8 @@ struct Links {
 }
 
 const NO_PAGE: PageId = PageId::MAX;
-const UNUSED: Key = Key { source: 0, level: 0, view: View::empty(), pmp: 0, direct: None };
+const UNUSED: Key =
+    Key { source: 0, level: 0, view: View::empty(), pmp: 0, page_of: 0, direct: None };
 
 /// All shadow pages of one guest: its quota.
 pub(super) struct Pool {

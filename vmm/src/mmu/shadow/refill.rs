@@ -34,6 +34,9 @@ impl Shadow {
         gva: Gva,
         access: Access,
     ) -> Option<Outcome> {
+        if space.is_in_tail(gva) {
+            return None;
+        }
         let (table, level) = self.deepest(root, gva)?;
         if !(self.mirrors(table, space) && pte::is_canonical(gva)) {
             return None;

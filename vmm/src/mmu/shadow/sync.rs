@@ -2,7 +2,7 @@
 
 use core::sync::atomic::Ordering;
 
-use super::super::pte::{self, Pte, leaf_size};
+use super::super::pte::{self, ENTRIES, Pte, leaf_size};
 use super::pool::{PageId, Slot};
 use super::track::{Change, State};
 use super::{Peers, Shadow};
@@ -121,7 +121,9 @@ impl Shadow {
 
     fn compare_entries(&mut self, ram: &GuestRam, page: u64, id: PageId, compared: &mut Compared) {
         let mut from = 0;
-        while let Some(index) = self.pool.next_present(id, from) {
+        // What the guest's last entry says is of no account there.
+        let mirrored = if self.pool.key(id).page_of == 0 { ENTRIES } else { ENTRIES - 1 };
+        while let Some(index) = self.pool.next_present(id, from).filter(|n| *n < mirrored) {
             from = index + 1;
             let slot = Slot::new(id, index);
             if ram.load_u64(entry_at(page, slot)) == Ok(self.pool.origin(slot)) {
