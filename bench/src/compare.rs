@@ -48,6 +48,14 @@ pub fn changes(a: &Report, b: &Report) -> Vec<Change> {
             note(&mut all, &what, "instructions", (row.instructions, other.instructions), WAITING);
         }
     }
+    for row in &a.scaling {
+        let mut others = b.scaling.iter().filter(|other| other.name == row.name);
+        if let Some(other) = others.find(|other| other.harts == row.harts) {
+            let what = format!("scaling, {}, {} at work", row.name, row.harts);
+            let noise = (row.spread + other.spread).max(FLOOR);
+            note(&mut all, &what, "ratio to native", (row.ratio, other.ratio), noise);
+        }
+    }
     for (suite, rung) in a.rungs() {
         let mut others = b.rungs().filter(|(other, _)| *other == suite);
         if let Some((_, other)) = others.find(|(_, other)| other.name == rung.name) {

@@ -6,6 +6,7 @@
 //!   machine     the probe `cost`, run natively and as a guest
 //!   cpu         the suite: figures and exits of each operation
 //!   ladder      the suites of devices, with tables and pictures of their own
+//!   scaling     more vCPUs, and more guests
 //!   xv6         the user's own xv6, with our drivers and without
 //!   linux       boot and disk of Debian's kernel
 //!   profile     the instructions of one operation, by function of the VMM
@@ -31,5 +32,6 @@ mod progress;
 pub mod publish;
 pub mod render;
 pub mod report;
+pub mod scaling;
 mod stub;
 pub mod xv6;

@@ -9,7 +9,7 @@ use bench::ladder::{self, Effort, expected, plot, streams, tables, ways};
 use bench::machine::{self, Bench};
 use bench::render::{self, Look};
 use bench::report::Report;
-use bench::{compare, cpu, linux, operation, profile, publish, xv6};
+use bench::{compare, cpu, linux, operation, profile, publish, scaling, xv6};
 use clap::{Args, Parser, ValueEnum};
 use xtask::failure::{Context, Failure, Result, mistake};
 
@@ -43,6 +43,8 @@ enum Suite {
     Console,
     /// The ladder of networks
     Network,
+    /// Memory operations with more vCPUs, and with more guests
+    Scaling,
     /// Boot and disk of Debian's Linux; without --suite, not with --quick
     Linux,
     /// Devices of the xv6-riscv that XV6 and XV6_PATCHED name
@@ -106,8 +108,10 @@ fn measure(options: BenchOptions, begin: Instant) -> Result<()> {
     let console = climb(Suite::Console, &ways::CONSOLE)?;
     let network = climb(Suite::Network, &ways::NETWORK)?;
     let xv6 = if wants(Suite::Xv6Cpu) { count_xv6(options.quick)? } else { Vec::new() };
+    let scaling = wants(Suite::Scaling).then(|| scaling::measure(effort));
+    let scaling = scaling.transpose()?.unwrap_or_default();
     let mut report = Report::new(cpu, [disks, console, network], begin.elapsed())?;
-    report.xv6 = xv6;
+    (report.xv6, report.scaling) = (xv6, scaling);
     let dir = match (options.publish, options.out) {
         (true, _) => publish::dir(),
         (false, out) => out.map_or_else(machine::scratch, Ok)?,
@@ -204,6 +208,9 @@ fn show(report: &Report) {
     if !report.xv6.is_empty() {
         println!("{}", xv6::cpu::table(&report.xv6, Look::Terminal));
         println!("Instructions of xv6 and the VMM together; !: above its target.\n");
+    }
+    if !report.scaling.is_empty() {
+        println!("{}\n", scaling::table(&report.scaling, Look::Terminal));
     }
     if !report.ladder.is_empty() {
         println!("Sequential reads of 4 KiB\n{}", tables::summary(&report.ladder, Look::Terminal));

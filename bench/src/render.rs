@@ -9,7 +9,7 @@ use tabled::settings::{Alignment, Modify, Style};
 use crate::ladder::{streams, tables};
 use crate::profile::Share;
 use crate::report::{Report, Row};
-use crate::xv6;
+use crate::{scaling, xv6};
 
 /// Shares below this many instructions are summed up.
 const SMALL: f64 = 1.0;
@@ -108,6 +108,12 @@ pub fn markdown(report: &Report) -> String {
         text += &format!(
             "\n# Instructions of xv6\n\nOf guest and VMM together; `!`: above its target.\n\n{}\n",
             xv6::cpu::table(&report.xv6, Look::Markdown)
+        );
+    }
+    if !report.scaling.is_empty() {
+        text += &format!(
+            "\n# More vCPUs, and more guests\n\n{}\n",
+            scaling::table(&report.scaling, Look::Markdown)
         );
     }
     if !report.ladder.is_empty() {

@@ -14,7 +14,7 @@ use xtask::workspace;
 use crate::ladder::result::Rung;
 use crate::machine::{self, Figures};
 use crate::profile::Share;
-use crate::xv6;
+use crate::{scaling, xv6};
 
 /// Changes when a field changes its meaning.
 pub const SCHEMA: u32 = 1;
@@ -32,6 +32,9 @@ pub struct Report {
     /// Instructions of xv6, where one was named.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub xv6: Vec<xv6::cpu::Row>,
+    /// More vCPUs, and more guests.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scaling: Vec<scaling::Row>,
     /// The suite of disks.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ladder: Vec<Rung>,
@@ -117,7 +120,8 @@ impl Report {
     ) -> Result<Self> {
         let seconds = Some(took.as_secs_f64().round());
         let origin = Origin { seconds, ..Origin::find()? };
-        Ok(Self { schema: SCHEMA, origin, cpu, xv6: Vec::new(), ladder, console, network })
+        let (xv6, scaling) = (Vec::new(), Vec::new());
+        Ok(Self { schema: SCHEMA, origin, cpu, xv6, scaling, ladder, console, network })
     }
 
     /// The rungs of all suites, each with the name of its suite.
@@ -210,15 +214,8 @@ pub(crate) mod tests {
         };
         let cpu = vec![row("good", 149.5), row("bad", 150.5)];
         let (ladder, console) = (ladder::tables::tests::example(), Vec::new());
-        Report {
-            schema: SCHEMA,
-            origin,
-            cpu,
-            xv6: Vec::new(),
-            ladder,
-            network: console.clone(),
-            console,
-        }
+        let (xv6, scaling, network) = (Vec::new(), Vec::new(), console.clone());
+        Report { schema: SCHEMA, origin, cpu, xv6, scaling, ladder, network, console }
     }
 
     #[test]

@@ -107,7 +107,7 @@ fn rate(measured: &Measured) -> f64 {
     measured.ops * PER_SECOND / measured.ticks.max(1.0)
 }
 
-fn median(values: &[f64]) -> f64 {
+pub(crate) fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     let (low, high) = (sorted.len().saturating_sub(1) / 2, sorted.len() / 2);
@@ -115,7 +115,7 @@ fn median(values: &[f64]) -> f64 {
     (at(low) + at(high)) / 2.0
 }
 
-fn spread(values: &[f64]) -> f64 {
+pub(crate) fn spread(values: &[f64]) -> f64 {
     let (least, most) = values
         .iter()
         .fold((f64::MAX, f64::MIN), |(least, most), value| (least.min(*value), most.max(*value)));

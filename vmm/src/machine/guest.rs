@@ -13,6 +13,7 @@ use super::boot::{Entry, Images};
 use super::console::Console;
 use super::devices::{Devices, Place};
 use super::link::{Attention, HartState, Link};
+use super::lock::Lock;
 use super::passed::Pci;
 use super::seat::Seat;
 use super::{Host, Machine};
@@ -77,7 +78,7 @@ pub struct Guest {
     pub(super) smp: bool,
     /// Whether vS runs in real S-mode.
     pub(super) assisted: bool,
-    pub(super) shadow: SpinMutex<Shadow>,
+    pub(super) shadow: Lock<Shadow>,
     /// See `mmu::shadow`, epochs.
     pub(super) epoch: AtomicU64,
     /// The shadow's generation, to be read without its lock.
@@ -86,7 +87,7 @@ pub struct Guest {
     pub(super) clock_offset: AtomicU64,
     /// When the alarm of its real-time clock rings, in real ticks.
     pub(super) alarm: AtomicU64,
-    pub(super) devices: SpinMutex<Devices>,
+    pub(super) devices: Lock<Devices>,
     pub(super) links: Vec<Link>,
     /// Real disks and where the guest has them.
     pub(super) disks: Vec<(usize, Place)>,
@@ -126,13 +127,13 @@ impl Guest {
             ram: parts.ram,
             smp: parts.cpus > 1,
             assisted: parts.mode == CpuMode::Assisted,
-            shadow: SpinMutex::new(parts.shadow),
+            shadow: Lock::new(parts.shadow),
             epoch: AtomicU64::new(0),
             generation: AtomicU64::new(0),
             clock_offset: AtomicU64::new(0),
             alarm: AtomicU64::new(u64::MAX),
             bursts: parts.devices.bursts(),
-            devices: SpinMutex::new(parts.devices),
+            devices: Lock::new(parts.devices),
             links: (0..parts.cpus).map(|_| Link::new()).collect(),
             disks: parts.disks,
             net: parts.net,

@@ -43,6 +43,7 @@ mod guest;
 mod hart;
 mod hypercall;
 mod link;
+mod lock;
 mod lookaside;
 mod monitor;
 mod network;

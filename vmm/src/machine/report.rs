@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use core::fmt::{self, Write};
 
 use super::guest::Guest;
+use super::lock::Waiting;
 use super::{Host, Machine};
 use crate::stats::{Kind, Stats};
 
@@ -73,7 +74,7 @@ fn table(out: &mut impl Write, guest: &Guest) -> fmt::Result {
 }
 
 /// One line of JSON: `{"report":"stats","guests":[{"name":…,"status":…,
-/// "exits":…,"causes":{…}}]}`, the causes not summed up.
+/// "exits":…,"causes":{…},"locks":{…}}]}`, the causes not summed up.
 fn json(machine: &Machine) -> String {
     let mut out = String::from("{\"report\":\"stats\",\"guests\":[");
     for (n, guest) in machine.guests.iter().enumerate() {
@@ -97,7 +98,12 @@ impl fmt::Display for JsonGuest<'_> {
             let separator = if n == 0 { "" } else { "," };
             write!(f, "{separator}\"{kind}\":{count}")?;
         }
-        f.write_str("}}")
+        let lock = |name, Waiting { waits, turns, misses }| {
+            alloc::format!("\"{name}\":{{\"waits\":{waits},\"turns\":{turns},\"misses\":{misses}}}")
+        };
+        let shadow = lock("shadow", self.0.shadow.waiting());
+        let devices = lock("devices", self.0.devices.waiting());
+        write!(f, "}},\"locks\":{{{shadow},{devices}}}}}")
     }
 }
 
