@@ -160,6 +160,7 @@ unsafe fn build(tree: u64) -> Result<&'static Machine, Refusal> {
         function: &mut |device, ram| pci::give(device, ram, map.iommu),
         network: &mut virtio::network,
         assists: csr::extensions() & csr::H == 0,
+        sstc: map.sstc,
         has_log: virtio::has_log(),
         epoch: map.rtc.map(rtc::epoch),
         seeds: map.seed.map(|seed| Arc::new(Seeds::new(seed))),

@@ -52,6 +52,8 @@ read!(/// Which counters S-mode passes on to U-mode.
     supervisor_counters, "scounteren");
 read!(/// S-mode's environment configuration.
     supervisor_configuration, "senvcfg");
+read!(/// S-mode's timer, `stimecmp`, which older assemblers do not know.
+    supervisor_timer, "0x14d");
 read!(/// Cycle counter.
     cycle, "mcycle");
 read!(/// Retired instructions.
@@ -82,6 +84,12 @@ write!(/// S-mode's environment configuration.
     set_supervisor_configuration, "csrw", "senvcfg");
 write!(/// Pending interrupts of S-mode; those of M-mode are not for writing.
     set_supervisor_pending, "csrw", "mip");
+write!(/// S-mode's timer, `stimecmp`.
+    set_supervisor_timer, "csrw", "0x14d");
+write!(/// Sets bits of `menvcfg`.
+    set_environment_bits, "csrs", "0x30a");
+write!(/// Clears bits of `menvcfg`.
+    clear_environment_bits, "csrc", "0x30a");
 write!(/// The trap's scratch register (see `switch`).
     set_scratch, "csrw", "mscratch");
 write!(/// Machine status.
@@ -97,6 +105,8 @@ write!(/// Interrupts that S-mode takes itself.
 
 /// `mstatus.FS`.
 pub(super) const STATUS_FS: u64 = 3 << 13;
+/// `menvcfg.STCE`: S-mode has a timer, `stimecmp`, which drives `mip.STIP`.
+pub(super) const STCE: u64 = 1 << 63;
 /// `misa.H`.
 pub(super) const H: u64 = 1 << 7;
 /// `mip.MSIP` and `mie.MSIE`.

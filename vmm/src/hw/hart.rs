@@ -105,6 +105,16 @@ impl Host for RealHart {
         self.supervisor.put_out_of_use();
     }
 
+    #[inline]
+    fn supervisor_timer(&self) -> Option<u64> {
+        self.supervisor.timer()
+    }
+
+    #[inline]
+    fn set_supervisor_timer(&mut self, deadline: Option<u64>) {
+        self.supervisor.set_timer(deadline);
+    }
+
     #[inline(always)]
     fn status(&self) -> u64 {
         csr::status()

@@ -21,6 +21,8 @@ pub(super) struct Map {
     pub(super) bundle: Option<(u64, u64)>,
     /// Number of harts.
     pub(super) harts: usize,
+    /// Whether they have Sstc.
+    pub(super) sstc: bool,
     /// Registers of the real-time clock, if there is one.
     pub(super) rtc: Option<u64>,
     /// The IOMMU in front of PCI, if there is one.
@@ -54,7 +56,12 @@ pub(super) unsafe fn read(address: u64) -> Option<Map> {
     let memory = root.children().find(|node| node.name().starts_with("memory"))?;
     let [base, length] = cells(memory.property("reg")?.value())?;
     let cpus = fdt.find_node("/cpus")?;
-    let harts = cpus.children().filter(|node| node.name().starts_with("cpu@")).count();
+    let mut harts = 0;
+    let mut isa = None;
+    for hart in cpus.children().filter(|node| node.name().starts_with("cpu@")) {
+        (harts, isa) = (harts + 1, hart.property("riscv,isa"));
+    }
+    let sstc = isa.is_some_and(|isa| isa.value().split(|byte| *byte == b'_').any(is_sstc));
     let chosen = fdt.find_node("/chosen")?;
     let place = |name| chosen.property(name).and_then(|p| number(p.value()));
     let bundle = place("linux,initrd-start").zip(place("linux,initrd-end"));
@@ -69,7 +76,12 @@ pub(super) unsafe fn read(address: u64) -> Option<Map> {
         let source = u32::from_be_bytes(*interrupts.value().first_chunk()?);
         Some(Unit { registers, source })
     });
-    Some(Map { ram_end: base + length, bundle, harts, rtc, iommu, seed })
+    Some(Map { ram_end: base + length, bundle, harts, sstc, rtc, iommu, seed })
+}
+
+/// The last extension of the string has its end, too.
+fn is_sstc(extension: &[u8]) -> bool {
+    extension.strip_suffix(&[0]).unwrap_or(extension) == b"sstc"
 }
 
 /// A `reg` of one address and one size, two cells each.

@@ -10,6 +10,8 @@ use crate::vcpu::{Supervisor, status};
 pub(super) struct RealSupervisor {
     /// What the registers hold while no guest runs.
     holds: Supervisor,
+    /// `stimecmp` is in use.
+    has_timer: bool,
 }
 
 /// `mstatus` while vS and vU run in S-mode and U-mode: `satp`, `sfence.vma`
@@ -45,7 +47,7 @@ impl RealSupervisor {
         csr::set_supervisor_pending(holds.sip);
         csr::set_enabled(csr::MACHINE_INTERRUPTS | holds.sie);
         csr::clear_status_bits(OF_SUPERVISOR | csr::STATUS_FS);
-        Self { holds }
+        Self { holds, has_timer: false }
     }
 
     /// The guest goes on in S-mode or U-mode with these registers.
@@ -91,9 +93,36 @@ impl RealSupervisor {
         holds
     }
 
+    /// The timer that S-mode has, if it has one.
+    #[inline]
+    pub(super) fn timer(&self) -> Option<u64> {
+        self.has_timer.then(csr::supervisor_timer)
+    }
+
+    /// Gives S-mode a timer with this deadline, or takes the timer away: then
+    /// STIP in `mip` is to be written.
+    #[inline]
+    pub(super) fn set_timer(&mut self, deadline: Option<u64>) {
+        if let Some(deadline) = deadline {
+            if !core::mem::replace(&mut self.has_timer, true) {
+                csr::set_environment_bits(csr::STCE);
+            }
+            if csr::supervisor_timer() != deadline {
+                csr::set_supervisor_timer(deadline);
+            }
+        } else if core::mem::take(&mut self.has_timer) {
+            // QEMU 7.2 raises STIP at the deadline, whether STCE is set or not.
+            csr::set_supervisor_timer(u64::MAX);
+            csr::clear_environment_bits(csr::STCE);
+            csr::set_supervisor_pending(0);
+            self.holds.sip = 0;
+        }
+    }
+
     /// The next guest runs in U-mode alone, or none does.
     #[inline(always)]
     pub(super) fn put_out_of_use(&mut self) {
+        self.set_timer(None);
         const NONE: Supervisor = Supervisor::NONE;
         update!(
             self.holds, NONE,

@@ -11,6 +11,8 @@
 //! them where classic mode has them. The short path takes them back when it
 //! needs them.
 
+use core::sync::atomic::Ordering;
+
 use super::exit::low_word;
 use super::seat::{Path, Seat};
 use super::short::{self, FETCH_PAGE, LOAD_PAGE, STORE_PAGE, Short};
@@ -34,8 +36,24 @@ impl Seat {
     /// Puts the registers of vS into the real hart.
     #[inline]
     pub(super) fn hand_over<H: Host>(&mut self, host: &mut H) {
+        // Before `sip`: it decides whose STIP is.
+        host.set_supervisor_timer(self.own_timer());
+        self.load_registers(host);
+    }
+
+    #[inline(always)]
+    fn load_registers<H: Host>(&mut self, host: &mut H) {
         host.load_supervisor(&self.cpu.supervisor());
         self.supervising = true;
+    }
+
+    /// The deadline of a timer that interrupts vS without an exit, if it can
+    /// have one: it counts real time.
+    #[inline]
+    pub(super) fn own_timer(&self) -> Option<u64> {
+        let real_time = self.guest.clock_offset.load(Ordering::Relaxed) == 0;
+        let possible = self.machine.sstc && real_time && self.runs_natively();
+        self.cpu.csr.supervisor_timer().filter(|_| possible)
     }
 
     /// Takes them out again, if they are there.
@@ -50,6 +68,7 @@ impl Seat {
     fn bring_home<H: Host>(&mut self, host: &mut H) {
         let moved = if self.assisted {
             self.fetch_registers(host);
+            self.fetch_timer(host);
             self.look_as(self.cpu.mode, self.cpu.csr.mstatus)
         } else {
             self.collect(host)
@@ -61,6 +80,14 @@ impl Seat {
     fn fetch_registers<H: Host>(&mut self, host: &mut H) {
         self.supervising = false;
         self.cpu.set_supervisor(host.save_supervisor());
+    }
+
+    /// The timer, too: what happens without the loop does not move it.
+    #[inline]
+    fn fetch_timer<H: Host>(&mut self, host: &H) {
+        if let Some(deadline) = host.supervisor_timer() {
+            self.cpu.csr.set_stimecmp(deadline, host.time());
+        }
     }
 
     /// Notes who looks at memory: it may be in another mode than when it was
@@ -147,11 +174,12 @@ impl Seat {
         self.fetch_registers(host);
         let effects = self.cpu.inject(exception);
         if self.cpu.mode != Mode::Supervisor || self.space.is_bare() {
+            self.fetch_timer(host);
             self.todo |= effects | Effects::SUPERVISOR;
             return Short::Settle;
         }
         // Mode and counters are the real hart's business.
-        self.hand_over(host);
+        self.load_registers(host);
         Short::Resume
     }
 }

@@ -84,6 +84,8 @@ pub struct Resources<'a> {
     pub network: &'a mut dyn FnMut() -> Option<Box<dyn net::Wire>>,
     /// Whether vS can run in real S-mode: see [`BuildError`].
     pub assists: bool,
+    /// Whether S-mode can have a timer of its own (Sstc).
+    pub sstc: bool,
     /// Whether there is a log port.
     pub has_log: bool,
     /// The real time when `time` was zero, in nanoseconds since 1970; `None`
@@ -225,7 +227,8 @@ pub fn build(config: &Config, resources: &mut Resources<'_>) -> Result<Machine, 
     place_on_harts(&guests, resources.harts);
     let trace = Filter::new(config.trace, config.trace_limit);
     let report = (trace, resources.has_log);
-    Ok(Machine::new(guests, console, network, spare.unwrap_or_default(), resources.harts, report))
+    let harts = (resources.harts, resources.sstc);
+    Ok(Machine::new(guests, console, network, spare.unwrap_or_default(), harts, report))
 }
 
 fn build_guest(

@@ -73,6 +73,8 @@ pub(super) struct FakeHost {
     /// What the guest whose vS runs in S-mode has there; `None` while there is
     /// none.
     pub(super) supervisor: Option<Supervisor>,
+    /// The timer that it has there.
+    pub(super) supervisor_timer: Option<u64>,
     /// What the real devices have to say.
     pub(super) externals: Vec<External>,
     /// Interrupts that were completed.
@@ -97,6 +99,7 @@ impl FakeHost {
             fp: FpRegisters::default(),
             fs: 0,
             supervisor: None,
+            supervisor_timer: None,
             externals: Vec::new(),
             completed: SpinMutex::default(),
             shown: SpinMutex::default(),
@@ -178,8 +181,17 @@ impl Host for FakeHost {
         self.supervisor.as_ref().expect("a guest runs in S-mode")
     }
 
+    fn supervisor_timer(&self) -> Option<u64> {
+        self.supervisor_timer
+    }
+
+    fn set_supervisor_timer(&mut self, deadline: Option<u64>) {
+        self.supervisor_timer = deadline;
+    }
+
     fn leave_supervisor(&mut self) {
         self.supervisor = None;
+        self.supervisor_timer = None;
     }
 
     fn status(&self) -> u64 {
@@ -335,6 +347,7 @@ pub(super) fn machine_with(
         function: &mut |_, _| Err("there is no bus"),
         network: &mut || Some(Box::new(Mirror::default())),
         assists: true,
+        sstc: true,
         has_log: false,
         epoch: Some(1 << 60),
         seeds: None,

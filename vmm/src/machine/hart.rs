@@ -99,7 +99,7 @@ impl<H: Host> Hart<H> {
         self.earliest = now + SHORTEST;
         self.others = self.others.max(self.earliest);
         self.current = next;
-        let own = seats.get(next).map_or(u64::MAX, |seat| seat.deadline(now));
+        let own = seats.get(next).map_or(u64::MAX, |seat| seat.deadline_in_turn(now));
         self.set_timer(self.others.min(own));
         Some(next)
     }
@@ -196,7 +196,7 @@ impl<H: Host> Hart<H> {
         }
         if due.contains(Effects::TIMER) {
             seat.refresh_lines(&self.host);
-            self.set_timer(seat.deadline(self.host.time()).min(self.others));
+            self.set_timer(seat.deadline_in_turn(self.host.time()).min(self.others));
         }
         if due.contains(Effects::INTERRUPTS)
             && let Some(interrupt) = seat.cpu.pending_interrupt()
@@ -245,6 +245,10 @@ impl<H: Host> Hart<H> {
         } else {
             self.host.leave_supervisor();
             seat.lay_out(&self.host);
+            if seat.assisted {
+                // A timer of its own in vS is the VMM's to watch in vM.
+                self.set_timer(seat.deadline_in_turn(self.host.time()).min(self.others));
+            }
         }
     }
 

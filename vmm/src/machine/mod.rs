@@ -144,6 +144,10 @@ pub trait Host: Env {
     fn save_supervisor(&mut self) -> &Supervisor;
     /// Makes the guest run in real U-mode alone, with nothing delegated.
     fn leave_supervisor(&mut self);
+    /// The deadline of the timer that S-mode has, if it has one.
+    fn supervisor_timer(&self) -> Option<u64>;
+    /// Gives S-mode a timer with this deadline, or takes the timer away.
+    fn set_supervisor_timer(&mut self, deadline: Option<u64>);
     /// The real `mstatus`: after an exit, whom it came from.
     fn status(&self) -> u64;
     /// Sets the real `mstatus.FS` to these bits.
@@ -191,6 +195,8 @@ pub struct Machine {
     pub wants_stats: bool,
     /// Number of harts.
     pub harts: usize,
+    /// Whether their S-mode can have a timer of its own (Sstc).
+    sstc: bool,
     /// Registers of real devices that guests reach without an exit.
     pub open: Vec<Registers>,
     /// Guests that are not powered off.
@@ -203,14 +209,14 @@ impl Machine {
         console: Arc<Console>,
         network: Network,
         spare: Spare,
-        harts: usize,
+        (harts, sstc): (usize, bool),
         (trace, wants_stats): (Filter, bool),
     ) -> Self {
         let running = AtomicUsize::new(guests.len());
         let owned = guests.iter().flat_map(|guest| guest.shadow.lock().owned());
         let with_bus = guests.iter().find(|guest| !guest.functions.is_empty());
         let open = owned.chain(with_bus.map(|_| PCI_WINDOWS)).collect();
-        Self { guests, console, network, spare, trace, wants_stats, harts, open, running }
+        Self { guests, console, network, spare, trace, wants_stats, harts, sstc, open, running }
     }
 
     /// A guest is powered off; ends the machine after the last one.

@@ -56,11 +56,20 @@ impl Seat {
     /// When the next line of this vCPU will rise, in real ticks, `now` being
     /// the real time; a line that is up needs no interrupt.
     pub(super) fn deadline(&self, now: u64) -> u64 {
+        self.next_rise(now, self.cpu.csr.timer_deadline())
+    }
+
+    /// When its hart has to be interrupted for that while it runs.
+    pub(super) fn deadline_in_turn(&self, now: u64) -> u64 {
+        let timer = self.cpu.csr.timer_deadline();
+        self.next_rise(now, timer.filter(|_| self.own_timer().is_none()))
+    }
+
+    fn next_rise(&self, now: u64, supervisor: Option<u64>) -> u64 {
         let lines = self.cpu.csr.lines();
         let waits = |timer: Interrupt| lines & timer.bit() == 0;
         let machine = self.link.mtimecmp.load(Ordering::Relaxed);
         let machine = Some(machine).filter(|_| waits(Interrupt::MachineTimer));
-        let supervisor = self.cpu.csr.timer_deadline();
         let supervisor = supervisor.filter(|_| waits(Interrupt::SupervisorTimer));
         let next = machine.into_iter().chain(supervisor).filter(|at| *at != u64::MAX).min();
         // The guest's clock may be ahead or behind; what is left is the same.

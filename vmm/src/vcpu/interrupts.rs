@@ -57,6 +57,13 @@ impl CsrFile {
         if self.menvcfg & STCE != 0 { Some(self.stimecmp) } else { None }
     }
 
+    /// `stimecmp`, if vS may write to it and takes its interrupt itself.
+    #[inline]
+    pub const fn supervisor_timer(&self) -> Option<u64> {
+        let taken = self.mideleg & STIP != 0 && self.counters.machine_enable() & counters::TM != 0;
+        if taken { self.timer_deadline() } else { None }
+    }
+
     /// Sets `stimecmp` as firmware would, `now` being the guest's time.
     pub const fn set_stimecmp(&mut self, value: u64, now: u64) {
         self.stimecmp = value;

@@ -149,3 +149,57 @@ fn an_assisted_guest_changes_roots_by_a_fault_without_translation() {
     assert_ne!(seat.root, root);
     assert_eq!(short_exception(&mut hart.host, seat, fetch), Short::Resume);
 }
+
+/// The real hart watches the timer of the vS that runs there, and the VMM
+/// those of all others.
+#[test]
+fn the_timer_of_vs_is_the_real_one() {
+    const DUE: u64 = 50_000;
+    let (mut hart, mut seats) = booted(&[Assisted, Assisted]);
+    let [first, second] = &mut seats[..] else { panic!("two seats") };
+    turn(&mut hart, 0, first);
+    assert_eq!((hart.host.supervisor_timer, hart.timer), (Some(u64::MAX), hart.others));
+    hart.host.supervisor_timer = Some(DUE);
+    first.take_back(&mut hart.host);
+    assert_eq!(first.cpu.csr.timer_deadline(), Some(DUE));
+    first.todo |= Effects::TIMER;
+    turn(&mut hart, 0, first);
+    assert_eq!((hart.host.supervisor_timer, hart.timer), (Some(DUE), hart.others));
+    // Another one runs.
+    first.take_back(&mut hart.host);
+    first.waiting = true;
+    turn(&mut hart, 1, second);
+    assert_eq!(hart.host.supervisor_timer, Some(u64::MAX));
+    second.take_back(&mut hart.host);
+    assert_eq!(hart.next(&seats), Some(1));
+    assert_eq!(hart.timer, DUE);
+    // It is due.
+    let first = &mut seats[0];
+    first.waiting = false;
+    turn(&mut hart, 0, first);
+    hart.host.board.pass(DUE);
+    first.take_back(&mut hart.host);
+    assert_eq!(first.cpu.csr.lines(), Interrupt::SupervisorTimer.bit());
+}
+
+#[test]
+fn a_timer_is_watched_in_vm_and_by_a_clock_of_its_own() {
+    const DUE: u64 = 50_000;
+    let (mut hart, mut seats) = booted(&[Assisted]);
+    let seat = &mut seats[0];
+    seat.cpu.csr.set_stimecmp(DUE, 0);
+    seat.guest.clock_offset.store(1, Ordering::Relaxed);
+    seat.todo |= Effects::TIMER;
+    turn(&mut hart, 0, seat);
+    assert_eq!((hart.host.supervisor_timer, hart.timer), (None, DUE - 1));
+    seat.take_back(&mut hart.host);
+    seat.guest.clock_offset.store(0, Ordering::Relaxed);
+    seat.todo |= Effects::TIMER;
+    turn(&mut hart, 0, seat);
+    assert_eq!((hart.host.supervisor_timer, hart.timer), (Some(DUE), u64::MAX));
+    seat.take_back(&mut hart.host);
+    seat.cpu.csr.medeleg = 0;
+    assert!(matches!(hart.handle(0, seat, BREAKPOINT), Did::Exception(_)));
+    turn(&mut hart, 0, seat);
+    assert_eq!((seat.cpu.mode, hart.timer), (Mode::Machine, DUE));
+}
