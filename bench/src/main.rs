@@ -131,9 +131,7 @@ fn measure(options: BenchOptions, begin: Instant) -> Result<()> {
         let path = dir.join(name);
         fs::write(&path, text).context(format!("write {}", path.display()))?;
     }
-    if !report.ladder.is_empty() {
-        plot::all(&report.ladder, &dir)?;
-    }
+    plot::all(&report, &dir)?;
     if options.publish {
         publish::pages(&report)?;
     }

@@ -6,7 +6,7 @@ use tabled::builder::Builder;
 use tabled::settings::object::Columns;
 use tabled::settings::{Alignment, Modify, Style};
 
-use crate::ladder::{streams, tables};
+use crate::ladder::{plot, streams, tables};
 use crate::profile::Share;
 use crate::report::{Report, Row};
 use crate::{scaling, xv6};
@@ -125,8 +125,9 @@ pub fn markdown(report: &Report) -> String {
 fn operations_chapter(rows: &[Row]) -> String {
     let mut text = format!(
         "\n# What operations cost\n\nInstructions per operation, the guest's loop included; \
-         `!`: above its target.\n\n{}\n\n{}\n",
+         `!`: above its target.\n\n{}\n\n![operations]({})\n\n{}\n",
         operations(rows, Look::Markdown),
+        plot::CPU,
         causes(rows, Look::Markdown),
     );
     for row in rows.iter().filter(|row| !row.profile.is_empty()) {

@@ -2,6 +2,7 @@
 
 use tabled::builder::Builder;
 
+use super::plot;
 use super::result::{Cell, Rung};
 use super::tables::{causes_of, digits};
 use crate::render::{Look, finish, number};
@@ -79,16 +80,21 @@ fn causes(rungs: &[Rung], look: Look) -> String {
 pub fn markdown(console_rungs: &[Rung], network_rungs: &[Rung]) -> String {
     let mut text = String::new();
     let chapters = [
-        ("The console", console_rungs, console as fn(&[Rung], Look) -> String),
-        ("The network", network_rungs, network),
+        ("The console", plot::CONSOLE, console_rungs, console as fn(&[Rung], Look) -> String),
+        ("The network", plot::NETWORK, network_rungs, network),
     ];
-    for (title, rungs, table) in chapters.into_iter().filter(|(_, rungs, _)| !rungs.is_empty()) {
+    for (title, picture, rungs, table) in
+        chapters.into_iter().filter(|(_, _, rungs, _)| !rungs.is_empty())
+    {
         text += &format!("\n# {title}\n\n");
         for rung in rungs {
             text += &format!("- **{}**: {}\n", rung.name, rung.what);
         }
-        text +=
-            &format!("\n{}\n\n{}\n", table(rungs, Look::Markdown), causes(rungs, Look::Markdown));
+        text += &format!(
+            "\n![{title}]({picture})\n\n{}\n\n{}\n",
+            table(rungs, Look::Markdown),
+            causes(rungs, Look::Markdown)
+        );
     }
     text
 }
