@@ -4,6 +4,7 @@
 //! ```text
 //!   ways        the rungs: which driver on which device
 //!   run         one run of the kernel `ladder`, and what it printed
+//!   moved       its image for guests whose memory is elsewhere
 //!   result      the figures of all runs, put together
 //!   breakdown   where the instructions of one read go, by category
 //!   expected    what we expect to see, and whether it is so
@@ -14,6 +15,7 @@
 
 pub mod breakdown;
 pub mod expected;
+mod moved;
 pub mod plot;
 pub mod result;
 pub mod run;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use xtask::failure::{Context, Result, broken};
 use xtask::{setup, workspace};
 
+use super::moved;
 use super::ways::{Suite, Way};
 use crate::machine::{self, Figures};
 
@@ -22,6 +23,8 @@ const SMALL_DISK: usize = 256 << 10;
 pub struct Ladder {
     xtask: PathBuf,
     kernel: PathBuf,
+    /// The same for any address.
+    moved: PathBuf,
     image: PathBuf,
 }
 
@@ -82,7 +85,11 @@ impl Ladder {
         workspace::build_vmm()?;
         let image = zeroes("ladder.img", DISK)?;
         let kernel = workspace::target_dir().join(target).join("release/ladder");
-        Ok(Self { xtask: workspace::build_xtask()?, kernel, image })
+        let executable = kernel.with_file_name("ladder-moved");
+        let executable = fs::read(executable).context("read the ladder that can be moved")?;
+        let moved = machine::scratch()?.join("ladder-moved.bin");
+        fs::write(&moved, moved::image(&executable)?).context("write the ladder's image")?;
+        Ok(Self { xtask: workspace::build_xtask()?, kernel, moved, image })
     }
 
     /// The kernel's executable.
@@ -113,7 +120,8 @@ impl Ladder {
     /// `cargo xtask run` for a rung, with `append` added to its command line.
     fn command(&self, suite: &Suite, way: &Way, image: &Path, append: &str) -> Command {
         let mut command = Command::new(&self.xtask);
-        command.args(["run", "--boot", "s", "--timeout", PATIENCE, "--kernel"]).arg(&self.kernel);
+        let kernel = if way.is_moved() { &self.moved } else { &self.kernel };
+        command.args(["run", "--boot", "s", "--timeout", PATIENCE, "--kernel"]).arg(kernel);
         command.args(way.device.options(image));
         let append = format!("suite={} driver={} {append}", suite.name, way.driver);
         command.args(["--append", &append]).stdin(Stdio::null());
@@ -153,7 +161,8 @@ fn zeroes(name: &str, bytes: usize) -> Result<PathBuf> {
 
 /// The lines of a whole run.
 fn understand(text: &str) -> Result<Vec<Measured>> {
-    if !text.lines().any(|line| line.trim_end() == "ladder: pass") {
+    let passes = ["ladder: pass", "ladder-moved: pass"];
+    if !text.lines().any(|line| passes.contains(&line.trim_end())) {
         return Err(broken(format!("the ladder did not finish:\n{text}")));
     }
     let mut all: Vec<Measured> = Vec::new();
