@@ -40,8 +40,32 @@ pub struct GuestRam {
     host: NonNull<u8>,
     len: u64,
     watched: Box<[AtomicU8]>,
-    marked: AtomicBool,
+    fence_work: FenceWork,
     absent: Absent,
+}
+
+/// What the guest's next fence has to look at: a halfword, so that the trap
+/// entry sees at once that there is nothing.
+#[derive(Debug)]
+#[repr(C, align(2))]
+pub struct FenceWork {
+    /// Pages that the VMM wrote to.
+    marked: AtomicBool,
+    /// Tables that the guest wrote to; may be set when there are none.
+    changed: AtomicBool,
+}
+
+impl FenceWork {
+    /// With `any`, as of guests whose fences the trap entry leaves to others.
+    pub const fn new(any: bool) -> Self {
+        Self { marked: AtomicBool::new(any), changed: AtomicBool::new(any) }
+    }
+
+    /// Whether there is any, as the trap entry looks at it.
+    #[cfg(test)]
+    pub(crate) fn any(&self) -> bool {
+        [&self.marked, &self.changed].iter().any(|flag| flag.load(Ordering::Relaxed))
+    }
 }
 
 /// How words are loaded: the crate `ordering` tries all that this allows.
@@ -86,7 +110,7 @@ impl GuestRam {
             host,
             len,
             watched,
-            marked: AtomicBool::new(false),
+            fence_work: FenceWork::new(false),
             absent: Absent::new(pages),
         }
     }
@@ -185,7 +209,7 @@ impl GuestRam {
             && state.load(Ordering::Relaxed) != 0
         {
             state.fetch_or(MARKED, Ordering::Relaxed);
-            self.marked.store(true, Ordering::Release);
+            self.fence_work.marked.store(true, Ordering::Release);
         }
     }
 
@@ -331,12 +355,23 @@ impl GuestRam {
     /// Whether the VMM wrote to a watched page.
     #[inline]
     pub(crate) fn any_marked(&self) -> bool {
-        self.marked.load(Ordering::Relaxed)
+        self.fence_work.marked.load(Ordering::Relaxed)
     }
 
     /// The same, and says no until the next such write.
     pub(crate) fn take_marked(&self) -> bool {
-        self.marked.swap(false, Ordering::AcqRel)
+        self.fence_work.marked.swap(false, Ordering::AcqRel)
+    }
+
+    /// Notes whether any table may have been written since the last fence.
+    #[inline]
+    pub(crate) fn note_changed(&self, any: bool) {
+        self.fence_work.changed.store(any, Ordering::Relaxed);
+    }
+
+    /// What the next fence has to look at.
+    pub fn fence_work(&self) -> &FenceWork {
+        &self.fence_work
     }
 
     /// The page numbers that were marked; marks are cleared.

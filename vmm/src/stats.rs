@@ -100,6 +100,8 @@ const KINDS: [&str; 19] = [
 
 /// The counter of `sret`.
 pub const SRET: usize = CSRS;
+/// The counter of `sfence.vma`.
+pub const FENCE: usize = CSRS + 2;
 
 const DEVICES: [&str; 9] = [
     "UART",
@@ -127,9 +129,9 @@ impl Did {
         let kind = match self {
             Self::Csr(id) => return id.index(),
             Self::Device(access) => return device_counter(access.region),
-            Self::Sret => 0,
+            Self::Sret => return SRET,
             Self::Mret => 1,
-            Self::Fence => 2,
+            Self::Fence => return FENCE,
             Self::Wfi => 3,
             Self::Fill(..) => 4,
             Self::PageFault(_) => 5,

@@ -17,9 +17,9 @@ use core::arch::global_asm;
 
 use crate::stats;
 use crate::vcpu::plain::{
-    self as places, LOUD, QUIET, RETURN_IN_THE_WAY, SEPC_WRITABLE, VECTOR_RESERVED,
+    self as places, FENCE_TRAPS, LOUD, QUIET, RETURN_IN_THE_WAY, SEPC_WRITABLE, VECTOR_RESERVED,
 };
-use crate::vcpu::{COUNT, Cause, CsrId, INDEX, SRET, status};
+use crate::vcpu::{COUNT, Cause, CsrId, INDEX, SFENCE_VMA, SFENCE_VMA_MASK, SRET, status};
 
 global_asm!(
     ".pushsection .text.switch, \"ax\"",
@@ -219,10 +219,11 @@ global_asm!(
     "plain_stval:",
     "plain_read {stval}, {stval_place}",
     "plain_swap {stval}, {stval_place}",
-    // No CSR; `sret` looks like one. Into vS only, which is no change of mode.
+    // No CSR; other instructions look like one. `sret`: into vS only, which is
+    // no change of mode.
     "plain_unknown:",
     "li t1, {sret_word}",
-    "bne t0, t1, 9f",
+    "bne t0, t1, 1f",
     "ld t0, {mstatus}(a0)",
     "lui t1, {in_the_way} >> 12",
     "and t1, t1, t0",
@@ -240,6 +241,22 @@ global_asm!(
     "csrw mepc, t1",
     "plain_count {sret}, t1",
     "plain_resume",
+    // `sfence.vma`, of whatever operands.
+    "1: li t1, {fence_mask}",
+    "and t1, t1, t0",
+    "li t2, {fence_word}",
+    "bne t1, t2, 9f",
+    "ld t1, {mstatus}(a0)",
+    "slli t1, t1, 63 - {fence_traps}",
+    "bltz t1, 9f",
+    "ld t1, {fence_work}(a0)",
+    "lhu t1, 0(t1)",
+    "bnez t1, 9f",
+    "sfence.vma",
+    // Any value but zero.
+    "sd a0, {fenced}(a0)",
+    "plain_count {fence}, t1",
+    "plain_leave",
     "9: j other_trap",
     //
     // The code for each CSR identity.
@@ -328,6 +345,12 @@ global_asm!(
     clear_sie = const CLEAR_SIE,
     sret = const stats::SRET,
     sret_word = const SRET,
+    fence = const stats::FENCE,
+    fence_word = const SFENCE_VMA,
+    fence_mask = const SFENCE_VMA_MASK.cast_signed(),
+    fence_traps = const FENCE_TRAPS,
+    fence_work = const places::FENCE_WORK,
+    fenced = const places::FENCED,
     in_the_way = const RETURN_IN_THE_WAY,
     sie_bit = const status::SIE,
     spie = const status::SPIE,

@@ -21,7 +21,7 @@ use super::hart::RealHart;
 use crate::addr::to_usize;
 use crate::machine::{self, Seat, Short, Trap};
 use crate::vcpu::plain::NOBODY;
-use crate::vcpu::{Cause, Context};
+use crate::vcpu::{Cause, Context, Kept};
 
 global_asm!(
     ".pushsection .text.switch, \"ax\"",
@@ -154,15 +154,16 @@ pub(super) fn enter(hart: &mut RealHart, seat: &mut Seat) -> Trap {
     let (cause, value);
     let seat = core::ptr::from_mut(seat);
     // SAFETY: `seat` was a reference just now.
-    let (cpu, counters, plain) =
-        unsafe { ((*seat).vcpu(), (*seat).stats().counters(), (*seat).plain_mode()) };
-    let kept = &mut cpu.ctx.kept;
+    let (plain, cpu) = unsafe { ((*seat).plain_mode(), core::ptr::from_mut((*seat).vcpu())) };
+    // SAFETY: and so was this; the context is at its start.
+    let kept = unsafe { &mut (*cpu).ctx.kept };
     kept.hart = core::ptr::from_mut(hart).expose_provenance() as u64;
-    kept.seat = seat.expose_provenance() as u64;
-    kept.counters = counters.expose_provenance() as u64;
     kept.plain = plain.map_or(NOBODY, |mode| mode as u8);
-    // The context is at its start.
-    let context = core::ptr::from_mut(cpu);
+    if kept.seat != seat.expose_provenance() as u64 {
+        // A virtual hart that has never run.
+        // SAFETY: as above.
+        unsafe { introduce(kept, seat) };
+    }
     // SAFETY: `enter_guest` keeps sp, s0 and s1 and declares the rest as
     // destroyed; gp and tp, which it destroys too, are unused by the VMM. The
     // guest runs in U-mode on shadow tables that map its own memory only.
@@ -170,7 +171,7 @@ pub(super) fn enter(hart: &mut RealHart, seat: &mut Seat) -> Trap {
         asm!(
             "call {enter}",
             enter = sym enter_guest,
-            inlateout("a0") context => cause,
+            inlateout("a0") cpu => cause,
             lateout("a1") value,
             lateout("s2") _, lateout("s3") _, lateout("s4") _, lateout("s5") _,
             lateout("s6") _, lateout("s7") _, lateout("s8") _, lateout("s9") _,
@@ -179,6 +180,19 @@ pub(super) fn enter(hart: &mut RealHart, seat: &mut Seat) -> Trap {
         );
     }
     Trap { cause, value }
+}
+
+/// Keeps where all is that belongs to this seat.
+///
+/// # Safety
+/// `seat` must be valid.
+#[cold]
+unsafe fn introduce(kept: &mut Kept, seat: *mut Seat) {
+    // SAFETY: the caller's promise.
+    let (stats, fence_work) = unsafe { ((*seat).stats(), (*seat).fence_work()) };
+    kept.seat = seat.expose_provenance() as u64;
+    kept.counters = stats.counters().expose_provenance() as u64;
+    kept.fence_work = core::ptr::from_ref(fence_work).expose_provenance() as u64;
 }
 
 /// What `short` returns in a0 and a1.

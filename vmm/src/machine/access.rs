@@ -63,7 +63,8 @@ impl<H: Host> Hart<H> {
             // SUM was stored in the CPU page since the guest was entered.
             return Did::Retry;
         }
-        match seat.known_pages.device(seat.root, gva, access) {
+        let root = seat.root;
+        match seat.known_pages().device(root, gva, access) {
             Some(gpa) => self.register(n, seat, gva, gpa, access),
             None => self.unknown_fault(n, seat, gva, access),
         }
@@ -83,7 +84,8 @@ impl<H: Host> Hart<H> {
                 Did::Fill(gva, target)
             }
             Outcome::Device(gpa) => {
-                seat.known_pages.set_device(seat.root, gva, access, gpa);
+                let root = seat.root;
+                seat.known_pages().set_device(root, gva, access, gpa);
                 self.register(n, seat, gva, gpa, access)
             }
             Outcome::Absent(page) => {
@@ -126,7 +128,8 @@ impl<H: Host> Hart<H> {
 
     #[inline(always)]
     fn code_address(&self, seat: &mut Seat, pc: Gva) -> Option<Gpa> {
-        if let Some(gpa) = seat.known_pages.code(seat.root, pc) {
+        let root = seat.root;
+        if let Some(gpa) = seat.known_pages().code(root, pc) {
             return Some(gpa);
         }
         let guest = seat.guest;
@@ -136,7 +139,7 @@ impl<H: Host> Hart<H> {
             None => shadow.translate_gva(&guest.ram, seat.space, pc, Access::Execute).ok()?,
         };
         drop(shadow);
-        seat.known_pages.set_code(seat.root, pc, gpa);
+        seat.known_pages().set_code(root, pc, gpa);
         Some(gpa)
     }
 

@@ -153,7 +153,8 @@ impl Seat {
     }
 
     fn native_fault<H: Host>(&mut self, host: &mut H, gva: Gva, access: Access) -> Short {
-        if self.known_pages.device(self.root, gva, access).is_some() {
+        let root = self.root;
+        if self.known_pages().device(root, gva, access).is_some() {
             return Short::Unhandled;
         }
         let status = host.status();

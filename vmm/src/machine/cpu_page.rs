@@ -244,8 +244,9 @@ impl Seat {
             return self.go_on(host, found);
         }
         let gva = Gva(trap.value);
+        let root = self.root;
         let performed = access != Access::Execute
-            && (self.known_pages.device(self.root, gva, access).is_some()
+            && (self.known_pages().device(root, gva, access).is_some()
                 || self.space.view.contains(View::FETCH_ONLY));
         if performed {
             return self.leave_to_loop(found);

@@ -10,6 +10,7 @@ use super::link::{Attention, HartState, Link};
 use super::lookaside::Lookaside;
 use super::{Host, Machine};
 use crate::addr::{Gpa, Gva, Hpa};
+use crate::mem::FenceWork;
 use crate::mmu::shadow::{Peers, Shadow};
 use crate::mmu::space::Space;
 use crate::stats::Stats;
@@ -59,7 +60,8 @@ pub struct Seat {
     known: [Option<(Space, Hpa)>; KNOWN_ROOTS],
     /// The guest's epoch when this hart last flushed for it.
     flushed: u64,
-    pub(super) known_pages: Lookaside,
+    /// See [`Seat::known_pages`].
+    lookaside: Lookaside,
     /// Which exits the short path may handle.
     pub(super) path: Path,
 }
@@ -122,9 +124,33 @@ impl Seat {
             page: None,
             known: [None; KNOWN_ROOTS],
             flushed: u64::MAX,
-            known_pages: Lookaside::EMPTY,
+            lookaside: Lookaside::EMPTY,
             path: Path::Loop,
         })
+    }
+
+    /// What the next fence has to look at, if the trap entry may do fences by
+    /// itself. Other vCPUs take notice of fences, and fences of them.
+    #[inline(always)]
+    pub fn fence_work(&self) -> &'static FenceWork {
+        static ALWAYS: FenceWork = FenceWork::new(true);
+        if self.guest.smp { &ALWAYS } else { self.guest.ram.fence_work() }
+    }
+
+    /// What the VMM itself looked up since the vCPU's last fence.
+    #[inline(always)]
+    pub(super) fn known_pages(&mut self) -> &mut Lookaside {
+        if self.cpu.ctx.kept.fenced != 0 {
+            self.forget_pages();
+        }
+        &mut self.lookaside
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn forget_pages(&mut self) {
+        self.cpu.ctx.kept.fenced = 0;
+        self.lookaside.clear();
     }
 
     /// Whether `mtval` holds the instruction that was illegal. QEMU 10 leaves
@@ -230,7 +256,7 @@ impl Seat {
     /// A flush is about to happen: it is good for the epoch that is now.
     #[inline]
     fn note_flush(&mut self) {
-        self.known_pages.clear();
+        self.lookaside.clear();
         self.flushed = self.guest.epoch.load(Ordering::SeqCst);
         if self.guest.smp {
             self.link.flushed.store(self.flushed, Ordering::SeqCst);

@@ -83,7 +83,8 @@ fn system_call(seat: &mut Seat) -> Option<Effects> {
 /// to device registers, and those that have a translation of their own.
 #[inline(always)]
 fn data_fault<H: Host>(host: &mut H, seat: &mut Seat, gva: Gva, access: Access) -> Option<Effects> {
-    let performed = seat.known_pages.device(seat.root, gva, access).is_some()
+    let root = seat.root;
+    let performed = seat.known_pages().device(root, gva, access).is_some()
         || seat.space.view.contains(View::FETCH_ONLY);
     if performed { None } else { page_fault(host, seat, gva, access) }
 }

@@ -44,10 +44,12 @@ pub use csr::CsrFile;
 pub use names::{COUNT, CsrId, CsrName, INDEX};
 pub use paged::PageWords;
 pub use pmp::{Permission, Pmp, Rules};
-pub use step::SRET;
+pub use step::{SFENCE_VMA, SFENCE_VMA_MASK, SRET};
 pub use supervisor::Supervisor;
 
 use crate::addr::Gva;
+#[cfg(doc)]
+use crate::mem::FenceWork;
 
 /// Mode the guest believes it is in; the discriminants are the encodings of
 /// `mstatus.MPP`.
@@ -89,7 +91,7 @@ pub struct Context {
     pub kept: Kept,
 }
 
-/// What the world switch keeps for itself; it is set anew at each entry.
+/// What the world switch keeps for itself, and sets before the guest runs.
 #[repr(C)]
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Kept {
@@ -101,6 +103,10 @@ pub struct Kept {
     pub seat: u64,
     /// Address of the vCPU's counters, those of CSRs first.
     pub counters: u64,
+    /// Address of the [`FenceWork`] of the guest.
+    pub fence_work: u64,
+    /// Not zero: the trap entry did a fence.
+    pub fenced: u64,
     /// The mode whose plain CSR accesses the trap entry does by itself; 2,
     /// which is no mode, for none. See [`plain`].
     pub plain: u8,

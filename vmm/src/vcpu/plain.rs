@@ -1,4 +1,4 @@
-//! CSR accesses, and returns into vS, so plain that the trap entry does them itself, with three
+//! CSR accesses, returns into vS, and fences with nothing to do, so plain that the trap entry does them itself, with three
 //! registers saved (`hw/plain.rs`): most of what a kernel's locks and trap
 //! handlers do to the registers of vS.
 //!
@@ -8,7 +8,7 @@
 
 use core::mem::offset_of;
 
-use super::status::{FS, MPRV, MXR, SIE, SPIE, SPP, SSTATUS_WRITABLE, SUM, TSR};
+use super::status::{FS, MPRV, MXR, SIE, SPIE, SPP, SSTATUS_WRITABLE, SUM, TSR, TVM};
 use super::{Kept, Vcpu};
 
 /// Bytes from the start of a [`Vcpu`] to a part of it.
@@ -22,6 +22,8 @@ macro_rules! places {
 places! {
     X = ctx.x,
     COUNTERS = ctx.kept.counters,
+    FENCE_WORK = ctx.kept.fence_work,
+    FENCED = ctx.kept.fenced,
     PLAIN = ctx.kept.plain,
     MODE = mode,
     MSTATUS = csr.mstatus,
@@ -46,6 +48,8 @@ pub const SEPC_WRITABLE: i64 = !1;
 /// Bits of `mstatus` with which `sret` into vS is not plain. Without SPP it goes
 /// into vU, another translation.
 pub const RETURN_IN_THE_WAY: u64 = TSR | MPRV;
+/// Place of the bit of `mstatus` with which `sfence.vma` traps in vS.
+pub const FENCE_TRAPS: u32 = TVM.trailing_zeros();
 /// A vector with this bit has a mode that does not exist.
 pub const VECTOR_RESERVED: u64 = 2;
 /// No mode has its plain accesses done.
@@ -53,7 +57,7 @@ pub const NOBODY: u8 = 2;
 
 const _: () = assert!(QUIET | LOUD == SSTATUS_WRITABLE && QUIET < 1 << 11);
 const _: () = assert!((LOUD | RETURN_IN_THE_WAY) & 0xfff == 0);
-const _: () = assert!(offset_of!(Vcpu, ctx) == 0 && size_of::<Kept>() <= 64);
+const _: () = assert!(offset_of!(Vcpu, ctx) == 0 && size_of::<Kept>() <= 80);
 
 #[cfg(test)]
 mod tests {

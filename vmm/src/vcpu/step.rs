@@ -14,9 +14,10 @@ const SYSTEM: u32 = 0x73;
 pub const SRET: u32 = 0x1020_0073;
 const MRET: u32 = 0x3020_0073;
 const WFI: u32 = 0x1050_0073;
-const SFENCE_VMA: u32 = 0x1200_0073;
+/// `sfence.vma`, but for its two source registers
+pub const SFENCE_VMA: u32 = 0x1200_0073;
 /// Everything of `sfence.vma` but its two source registers.
-const SFENCE_VMA_MASK: u32 = 0xfe00_7fff;
+pub const SFENCE_VMA_MASK: u32 = 0xfe00_7fff;
 
 /// Two high bits of the number of a CSR that cannot be written.
 const READ_ONLY: u16 = 3;

@@ -344,7 +344,7 @@ impl Shadow {
     /// Puts a table on the list for the next fence. If that is full the table
     /// stays what it was: the caller maps nothing.
     fn list(&mut self, ram: &GuestRam, change: Change) -> Result<(), Full> {
-        if !self.tracker.push_changed(change) {
+        if !self.tracker.push_changed(ram, change) {
             return Err(Full);
         }
         self.tracker.set_state(ram, change.page, State::Changed);

@@ -25,6 +25,7 @@ impl Shadow {
     #[inline]
     pub fn fence(&mut self, ram: &GuestRam, at: Option<Gva>, peers: Peers<'_>) -> bool {
         if !ram.any_marked() && !self.tracker.any_changed() {
+            ram.note_changed(false);
             return true;
         }
         self.absorb_marks(ram) && self.sync(ram, at, peers)
@@ -37,7 +38,7 @@ impl Shadow {
             ram.drain_marks(|page| {
                 if self.tracker.state(page) == State::Followed {
                     self.tracker.set_state(ram, page, State::Changed);
-                    fits &= self.tracker.push_changed(Change { page, protected: None });
+                    fits &= self.tracker.push_changed(ram, Change { page, protected: None });
                 }
             });
         }
@@ -58,7 +59,7 @@ impl Shadow {
             if let Some(change) = self.tracker.take_change(index)
                 && let Some(waiting) = self.sync_page(ram, change, peers)
             {
-                fits &= self.tracker.push_changed(waiting);
+                fits &= self.tracker.push_changed(ram, waiting);
             }
         }
         fits

@@ -159,9 +159,10 @@ impl Tracker {
     }
 
     /// Puts a page on the list for the next fence; `false` if it is full.
-    pub(super) fn push_changed(&mut self, change: Change) -> bool {
+    pub(super) fn push_changed(&mut self, ram: &GuestRam, change: Change) -> bool {
         let fits = self.changed.len() < MAX_CHANGED;
         if fits {
+            ram.note_changed(true);
             self.changed.push(change);
         }
         fits
@@ -264,8 +265,8 @@ mod tests {
         let ram = GuestRam::leaked(Gpa(BASE), 0x1000);
         let mut tracker = Tracker::new(&ram);
         let change = |page| Change { page, protected: Some(1) };
-        assert!((0..MAX_CHANGED as u64).all(|page| tracker.push_changed(change(page))));
-        assert!(!tracker.push_changed(change(999)));
+        assert!((0..MAX_CHANGED as u64).all(|page| tracker.push_changed(&ram, change(page))));
+        assert!(!tracker.push_changed(&ram, change(999)));
         tracker.unprotect(0);
         assert_eq!(tracker.take_change(0), Some(Change { page: 0, protected: None }));
         assert_eq!(tracker.changes(), MAX_CHANGED - 1);
