@@ -1,15 +1,9 @@
-//! The program, on Linux's system calls (include/uapi/asm-generic/unistd.h).
+//! The program.
 
 use core::arch::{asm, global_asm};
 use core::ffi::CStr;
 
-const MOUNT: usize = 40;
-const OPENAT: usize = 56;
-const WRITE: usize = 64;
-const NANOSLEEP: usize = 101;
-const PREAD64: usize = 67;
-const REBOOT: usize = 142;
-const FINIT_MODULE: usize = 273;
+use first::sys::{FINIT_MODULE, MOUNT, NANOSLEEP, OPENAT, PREAD64, REBOOT, WRITE, call};
 
 /// `AT_FDCWD`
 const HERE: usize = -100isize as usize;
@@ -64,7 +58,7 @@ fn reads(disk: usize, state: &mut u64, count: u64) -> bool {
         *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         let place = (*state >> 33) % BLOCKS;
         let at = buffer.0.as_mut_ptr().expose_provenance();
-        syscall(PREAD64, [disk, at, BLOCK, place as usize * BLOCK]) == BLOCK as isize
+        call(PREAD64, [disk, at, BLOCK, place as usize * BLOCK]) == BLOCK as isize
     })
 }
 
@@ -72,7 +66,7 @@ fn reads(disk: usize, state: &mut u64, count: u64) -> bool {
 /// of a second it tests its cryptography.
 fn rest() {
     let time = [REST, 0];
-    call(NANOSLEEP, [time.as_ptr().expose_provenance(), 0, 0]);
+    call(NANOSLEEP, [time.as_ptr().expose_provenance()]);
 }
 
 fn load(module: &CStr) {
@@ -109,27 +103,4 @@ fn now() -> u64 {
     // SAFETY: only reads a counter.
     unsafe { asm!("rdtime {}", out(reg) time) };
     time
-}
-
-fn call(number: usize, [a, b, c]: [usize; 3]) -> isize {
-    syscall(number, [a, b, c, 0])
-}
-
-/// The fifth argument, which only `mount` has, is always zero.
-fn syscall(number: usize, [a, b, c, d]: [usize; 4]) -> isize {
-    let result;
-    // SAFETY: the calls above write to no memory but the buffer of a read.
-    unsafe {
-        asm!("ecall", inlateout("a0") a => result, in("a1") b, in("a2") c, in("a3") d,
-             in("a4") 0, in("a7") number);
-    }
-    result
-}
-
-#[panic_handler]
-fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-    say("first: panic = ", 1);
-    loop {
-        core::hint::spin_loop();
-    }
 }

@@ -146,6 +146,14 @@ pub fn initramfs_with(first: &Path) -> Result<Vec<u8>> {
     Ok(archive.finish())
 }
 
+/// A second archive, which Linux unpacks over the first one where it comes
+/// right behind it: `program` as `/bin/NAME`.
+pub fn more_initramfs(name: &str, program: &[u8]) -> Vec<u8> {
+    let mut archive = cpio::Archive::default();
+    archive.file(&format!("bin/{name}"), program, 0o755);
+    archive.finish()
+}
+
 fn initramfs(root: &Path) -> Result<Vec<u8>> {
     let read = |path: &Path| fs::read(path).context(format!("read {}", path.display()));
     let mut archive = cpio::Archive::default();

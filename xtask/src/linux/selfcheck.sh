@@ -55,6 +55,12 @@ for turn in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
 done
 rm -f /tmp/file /tmp/copy /tmp/float.*
 
+# More of it, in a program that has to be built: the tests bring it along.
+if [ -x /bin/storm ]; then
+    check "memory, processes and signals, by storm"
+    storm || fail "storm"
+fi
+
 # A disk, where there is one: its first sectors are kept.
 if [ -b /dev/vda ]; then
     check "disk"
