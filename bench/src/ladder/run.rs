@@ -14,6 +14,8 @@ use crate::machine::{self, Figures};
 
 /// Seconds after which a run hangs for sure.
 const PATIENCE: &str = "900";
+/// The name of the guest that measures, where there are two.
+const ASKS: &str = "asks";
 /// Bytes of the disk, and of the one of profiles, where QEMU logs each
 /// instruction that the VMM needs to copy it.
 const DISK: usize = 16 << 20;
@@ -112,23 +114,43 @@ impl Ladder {
         let name: String = way.name.chars().filter(char::is_ascii_alphanumeric).collect();
         let image = zeroes(&format!("profile-{name}-{depth}.img"), SMALL_DISK)?;
         let append = format!("sizes=4096 depths={depth} rounds={rounds}");
-        let mut command = self.command(suite, way, &image, &append);
+        let mut command = self.command(suite, way, &image, &append)?;
         command.arg("--icount");
         Ok(command)
     }
 
     /// `cargo xtask run` for a rung, with `append` added to its command line.
-    fn command(&self, suite: &Suite, way: &Way, image: &Path, append: &str) -> Command {
+    fn command(&self, suite: &Suite, way: &Way, image: &Path, append: &str) -> Result<Command> {
         let mut command = Command::new(&self.xtask);
-        let kernel = if way.is_moved() { &self.moved } else { &self.kernel };
-        command.args(["run", "--boot", "s", "--timeout", PATIENCE, "--kernel"]).arg(kernel);
-        command.args(way.device.options(image));
+        command.args(["run", "--timeout", PATIENCE]).stdin(Stdio::null());
         let append = format!("suite={} driver={} {append}", suite.name, way.driver);
-        command.args(["--append", &append]).stdin(Stdio::null());
+        if let Some(net) = way.pair() {
+            command.arg("--config").arg(self.pair(way, net, &append)?);
+            return Ok(command);
+        }
+        let kernel = if way.is_moved() { &self.moved } else { &self.kernel };
+        command.args(["--boot", "s", "--kernel"]).arg(kernel);
+        command.args(way.device.options(image)).args(["--append", &append]);
         if way.native {
             command.arg("--native");
         }
-        command
+        Ok(command)
+    }
+
+    /// A file that describes two guests: one that asks, one that answers.
+    fn pair(&self, way: &Way, net: &str, append: &str) -> Result<PathBuf> {
+        let kernel = serde_json::Value::from(self.kernel.display().to_string());
+        let guest = |name: &str, append: &str| {
+            format!(
+                "[[guest]]\nname = \"{name}\"\nkernel = {kernel}\nboot = \"s\"\n\
+                 net = \"{net}\"\nappend = \"{append}\"\n"
+            )
+        };
+        let answers = format!("suite=network driver={} role=answers", way.driver);
+        let text = guest(ASKS, append) + &guest("answers", &answers);
+        let path = machine::scratch()?.join(format!("pair-{}.toml", way.driver));
+        fs::write(&path, text).context(format!("write {}", path.display()))?;
+        Ok(path)
     }
 
     /// Every combination, each for `ms` milliseconds.
@@ -137,7 +159,7 @@ impl Ladder {
     /// If the run fails.
     pub(super) fn time(&self, suite: &Suite, way: &Way, ms: u32) -> Result<Vec<Measured>> {
         let append = format!("ms={ms} {}", suite.cells);
-        understand(&machine::output(self.command(suite, way, &self.image, &append))?)
+        understand(&machine::output(self.command(suite, way, &self.image, &append)?)?)
     }
 
     /// Sequential combinations, with instructions counted: the same each time.
@@ -146,7 +168,7 @@ impl Ladder {
     /// If the run fails.
     pub fn count(&self, suite: &Suite, way: &Way) -> Result<Vec<Measured>> {
         let append = format!("ms=1000000 {}", suite.counted);
-        let mut command = self.command(suite, way, &self.image, &append);
+        let mut command = self.command(suite, way, &self.image, &append)?;
         command.arg("--icount");
         understand(&machine::output(command)?)
     }
@@ -161,12 +183,14 @@ fn zeroes(name: &str, bytes: usize) -> Result<PathBuf> {
 
 /// The lines of a whole run.
 fn understand(text: &str) -> Result<Vec<Measured>> {
+    let mark = format!("[{ASKS}] ");
+    let lines = || text.lines().map(|line| line.strip_prefix(&mark).unwrap_or(line).trim_end());
     let passes = ["ladder: pass", "ladder-moved: pass"];
-    if !text.lines().any(|line| passes.contains(&line.trim_end())) {
+    if !lines().any(|line| passes.contains(&line)) {
         return Err(broken(format!("the ladder did not finish:\n{text}")));
     }
     let mut all: Vec<Measured> = Vec::new();
-    for line in text.lines().filter_map(|line| line.trim_end().strip_prefix("ladder: ")) {
+    for line in lines().filter_map(|line| line.strip_prefix("ladder: ")) {
         if let Some(rest) = line.strip_prefix("cell ") {
             all.push(parse(rest).ok_or_else(|| broken(format!("not understood: {line}")))?);
         } else if let (Some(rest), Some(last)) = (line.strip_prefix("exits "), all.last_mut())
@@ -221,6 +245,9 @@ mod tests {
         assert_eq!((all[0].ops, all[0].ticks, all[0].p99), (40.0, 500.0, 7.0));
         assert_eq!(all[0].exits["device virtio 0"], 80.0);
         assert_eq!((&all[1].key, all[1].exits.len()), (&key("write", 512, 1), 0));
+        let marked = RUN.replace("ladder:", "[asks] ladder:") + "[answers] ladder: pass\r\n";
+        assert_eq!(understand(&marked).unwrap(), all);
+        assert!(understand("[answers] ladder: pass\r\n").is_err());
     }
 
     #[test]

@@ -34,7 +34,7 @@ pub fn network(rungs: &[Rung], look: Look) -> String {
     let mut table = Builder::default();
     let heads =
         ["", "", "bytes", "depth", "ops/s", "±", "of native", "exits/op", "p50 µs", "p99 µs"];
-    table.push_record(heads);
+    table.push_record(heads.into_iter().chain(["instr./op"]));
     for (rung, cell) in cells(rungs) {
         table.push_record([
             rung.name.clone(),
@@ -47,6 +47,7 @@ pub fn network(rungs: &[Rung], look: Look) -> String {
             digits(cell.exits),
             number(cell.p50),
             number(cell.p99),
+            cell.instructions.map(|n| number(n.round())).unwrap_or_default(),
         ]);
     }
     finish(table, look, 2)

@@ -43,6 +43,8 @@ pub(super) enum Device {
     Console,
     /// A network.
     Net(&'static str),
+    /// A network with another guest that answers, and nobody else.
+    Pair(&'static str),
     /// A disk of the guest's own, and what follows its path.
     OwnDisk(&'static str),
     /// A network interface of the guest's own.
@@ -58,7 +60,8 @@ impl Device {
             Self::Net(options) => ["--net", options],
             Self::OwnDisk(options) => ["--pass", &format!("disk={},{options}", image.display())],
             Self::OwnNet(options) => ["--pass", &format!("net,{options}")],
-            Self::Terminal => return Vec::new(),
+            // In a file, as there are two guests.
+            Self::Terminal | Self::Pair(_) => return Vec::new(),
         };
         vec![option.to_owned(), value.to_owned()]
     }
@@ -71,8 +74,16 @@ impl Way {
     pub(super) fn is_counted(&self) -> bool {
         match self.device {
             Device::Disk(options) => options.ends_with("backend=ram"),
-            Device::Terminal | Device::Console => true,
+            Device::Terminal | Device::Console | Device::Pair(_) => true,
             Device::Net(_) | Device::OwnDisk(_) | Device::OwnNet(_) => false,
+        }
+    }
+
+    /// The network that two guests share, where there are two.
+    pub(super) fn pair(&self) -> Option<&'static str> {
+        match self.device {
+            Device::Pair(net) => Some(net),
+            _ => None,
         }
     }
 
@@ -206,6 +217,13 @@ pub const CONSOLE: Suite = Suite {
 pub const NETWORK: Suite = Suite {
     name: "network",
     ways: &[
+        way(
+            "two guests, virtio-mmio 2",
+            "a guest answers instead of QEMU, on the VMM's switch; one hart has both",
+            "virtio",
+            Device::Pair("switch,version=2"),
+        ),
+        way("two guests, PV", "the same, `guest-drivers`", "pv", Device::Pair("switch,model=pv")),
         way("virtio-mmio 1", "legacy registers, emulated", "virtio", Device::Net("user,version=1")),
         way("virtio-mmio 2", "modern registers, emulated", "virtio", Device::Net("user,version=2")),
         way(
@@ -230,7 +248,7 @@ pub const NETWORK: Suite = Suite {
         native("native", "no VMM: QEMU's virtio-mmio 2", "virtio", Device::Net("user,version=2")),
     ],
     cells: "sizes=64,1514 depths=1,8,32 patterns=sequential",
-    counted: "",
+    counted: "sizes=64,1514 depths=1,8,32 patterns=sequential ops=1024",
 };
 
 #[cfg(test)]

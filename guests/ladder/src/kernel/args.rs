@@ -11,6 +11,8 @@ pub(crate) struct Args {
     pub(crate) driver: &'static str,
     /// `wait=poll`: completions are looked for; else they interrupt.
     pub(crate) polls: bool,
+    /// `role=answers`: it is the gateway that another guest talks to.
+    pub(crate) answers: bool,
     /// How long one combination is measured, in milliseconds.
     pub(crate) ms: u64,
     /// How many requests it has at most.
@@ -43,6 +45,7 @@ impl Args {
             suite: value(line, "suite").unwrap_or("disks"),
             driver: value(line, "driver").unwrap_or("virtio"),
             polls: value(line, "wait") == Some("poll"),
+            answers: value(line, "role") == Some("answers"),
             ms: number("ms").unwrap_or(100),
             ops: number("ops").unwrap_or(u64::MAX),
             bytes: number("bytes").unwrap_or(u64::MAX),

@@ -36,8 +36,12 @@ fn main(p: &mut Probe) {
         return;
     }
     match args.rounds {
+        _ if args.answers => disk.as_mut().serve(),
         Some(rounds) => profile(disk.as_mut(), &args, rounds),
         None => measure(disk.as_mut(), &args, vmm),
+    }
+    if !args.answers {
+        disk.as_mut().close();
     }
 }
 

@@ -63,6 +63,12 @@ pub(crate) trait Target {
         interrupt::wait();
     }
 
+    /// Answers what others ask, until they say goodbye.
+    fn serve(&mut self) {}
+
+    /// Says goodbye.
+    fn close(&mut self) {}
+
     /// One request, from beginning to end.
     fn one(&mut self, slot: usize, op: Op, sector: u64, bytes: usize) {
         self.submit(slot, op, sector, bytes);
@@ -158,15 +164,15 @@ fn network(args: &Args, vmm: Option<Vmm<Linear>>) -> Option<(Any, Source)> {
     Some(match args.driver {
         "virtio" => {
             let card = net::Card::new(mmio(DeviceType::Net)?, args.polls)?;
-            (Any::VirtioNet(net::Peer::new(card)), Source::Virtio)
+            (Any::VirtioNet(net::Peer::new(card, args.answers)), Source::Virtio)
         }
         "bridge" => {
             let card = net::Card::new(bridge(vmm, DeviceType::Net)?, args.polls)?;
-            (Any::BridgeNet(net::Peer::new(card)), Source::Pv)
+            (Any::BridgeNet(net::Peer::new(card, args.answers)), Source::Pv)
         }
         "pv" => {
             let net = net::pv(vmm?.find(DeviceType::Net)?, args.polls)?;
-            (Any::PvNet(net::Peer::new(net)), Source::Pv)
+            (Any::PvNet(net::Peer::new(net, args.answers)), Source::Pv)
         }
         _ => return None,
     })

@@ -1,6 +1,6 @@
 //! Networks. Two kinds of requests: an echo (ICMP) of QEMU's gateway, which is
 //! done when the answer has come; and a frame that nobody wants, which is done
-//! when there was a buffer for it.
+//! when there was a buffer for it. Another guest can be the gateway instead.
 
 mod card;
 mod frame;
@@ -8,12 +8,16 @@ mod frame;
 use guest_drivers::{Device, Interrupts, Linear, Net, NetStorage, Once};
 
 use super::{DEPTH, Op, Target};
+use crate::kernel::{clock, interrupt};
 pub(crate) use card::Card;
-use frame::{FRAME, Frames};
+use frame::{Asked, FRAME, Frames};
 
 /// Buffers in either direction.
 const SIZE: usize = 64;
 const _: () = assert!(SIZE > DEPTH);
+
+/// How long the gateway may take to say who it is, in ticks.
+const PATIENCE: u64 = 100 * clock::PER_MS;
 
 static STORAGE: Once<NetStorage<SIZE>> = Once::new(NetStorage::new());
 
@@ -66,16 +70,21 @@ pub(crate) struct Peer<N> {
 }
 
 impl<N: Nic> Peer<N> {
-    /// Finds the gateway, and lets it know us.
-    pub(crate) fn new(nic: N) -> Self {
+    /// One that `answers` instead of asking; else it finds the gateway, and
+    /// lets it know us.
+    pub(crate) fn new(nic: N, answers: bool) -> Self {
         let frames = Frames::new(nic.mac());
         let mut peer = Self { nic, frames, gone: 0 };
-        let question = peer.frames.question();
-        assert!(peer.nic.put(&question), "there are buffers");
-        peer.nic.kick();
         let mut gateway = None;
-        while gateway.is_none() {
-            peer.nic.next(&mut |frame| gateway = frame::answerer(frame));
+        while gateway.is_none() && !answers {
+            let question = peer.frames.question();
+            peer.nic.put(&question);
+            peer.nic.kick();
+            // Another guest may still be about to boot.
+            let late = clock::now() + PATIENCE;
+            while gateway.is_none() && clock::now() < late {
+                peer.nic.next(&mut |frame| gateway = frame::answerer(frame));
+            }
         }
         peer.frames.gateway = gateway.unwrap_or_default();
         peer
@@ -119,5 +128,34 @@ impl<N: Nic> Target for Peer<N> {
         let mut answered = None;
         while answered.is_none() && self.nic.next(&mut |frame| answered = frame::answered(frame)) {}
         answered
+    }
+
+    fn serve(&mut self) {
+        let mac = self.nic.mac();
+        let mut copy = [0; FRAME];
+        loop {
+            let (mut len, mut asked) = (0, Asked::Nothing);
+            let came = self.nic.next(&mut |frame| {
+                len = frame.len().min(FRAME);
+                copy[..len].copy_from_slice(&frame[..len]);
+                asked = frame::answer(&mut copy[..len], mac);
+            });
+            match asked {
+                Asked::Answered => _ = self.nic.put(&copy[..len]),
+                Asked::Nothing if came => {}
+                Asked::Nothing => {
+                    self.nic.kick();
+                    interrupt::wait();
+                }
+                Asked::Goodbye => return,
+            }
+        }
+    }
+
+    fn close(&mut self) {
+        // When this is answered, there is room for the last frame.
+        self.one(0, Op::Read, 0, frame::SHORTEST);
+        self.nic.put(self.frames.goodbye());
+        self.nic.kick();
     }
 }

@@ -14,6 +14,9 @@ const IP: [u8; 2] = [8, 0];
 /// For experiments (IEEE 802): QEMU's network drops it.
 const UNWANTED: [u8; 2] = [0x88, 0xb5];
 
+/// Beside it: whoever answers may end.
+const GOODBYE: [u8; 2] = [0x88, 0xb6];
+
 /// ICMP types.
 const ECHO: u8 = 8;
 const ECHO_REPLY: u8 = 0;
@@ -70,11 +73,61 @@ impl Frames {
         &self.frame[..len]
     }
 
+    /// The last frame.
+    pub(crate) fn goodbye(&mut self) -> &[u8] {
+        self.address(GOODBYE);
+        &self.frame[..SHORTEST]
+    }
+
     /// A frame that goes nowhere.
     pub(crate) fn unwanted(&mut self, len: usize) -> &[u8] {
         self.address(UNWANTED);
         &self.frame[..len]
     }
+}
+
+/// A frame for us, as who answers sees it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// It was made an answer.
+    Answered,
+    /// There is none.
+    Nothing,
+    /// There will be no more.
+    Goodbye,
+}
+
+/// Makes of what is asked of the gateway what it answers, its address being
+/// `mac`.
+pub(crate) fn answer(frame: &mut [u8], mac: [u8; 6]) -> Asked {
+    let kind = frame.get(12..14).and_then(|kind| <[u8; 2]>::try_from(kind).ok());
+    let asked = match (kind, frame.len() >= SHORTEST) {
+        (Some(GOODBYE), _) => return Asked::Goodbye,
+        // A question, or a request for an echo.
+        (Some(ARP), true) => frame[20..22] == [0, 1] && frame[38..42] == GATEWAY,
+        (Some(IP), true) => frame[23] == 1 && frame[34] == ECHO,
+        _ => false,
+    };
+    if !asked {
+        return Asked::Nothing;
+    }
+    if kind == Some(ARP) {
+        frame.copy_within(22..32, 32);
+        frame[20..22].copy_from_slice(&[0, 2]);
+        frame[22..28].copy_from_slice(&mac);
+        frame[28..32].copy_from_slice(&GATEWAY);
+    } else {
+        let (from, to) = frame[26..34].split_at_mut(4);
+        from.swap_with_slice(to);
+        let icmp = &mut frame[34..42];
+        icmp[..4].copy_from_slice(&[ECHO_REPLY, 0, 0, 0]);
+        // All that follows is zero.
+        let sum = checksum(icmp);
+        icmp[2..4].copy_from_slice(&sum);
+    }
+    frame.copy_within(6..12, 0);
+    frame[6..12].copy_from_slice(&mac);
+    Asked::Answered
 }
 
 /// The sum of RFC 1071.
