@@ -28,6 +28,7 @@
 //!  counters    what the VMM has counted
 //!  memory      where devices find this kernel's memory
 //!  interrupt   the line that all devices share
+//!  cpu         the registers of S-mode, in memory
 //!  block, console, entropy, net    drivers
 //!   └ channel  a queue, and who owns the memory of its requests
 //!      ├ dma   buffers that are given to devices
@@ -65,6 +66,7 @@ mod block;
 mod channel;
 mod console;
 mod counters;
+mod cpu;
 pub mod detect;
 mod dma;
 mod ecall;
@@ -94,6 +96,7 @@ pub use block::{Block, BlockStorage, Completion, Operation};
 pub use channel::{Refused, Statistics, Token};
 pub use console::{Console, ConsoleStorage};
 pub use counters::COUNTER_NAME;
+pub use cpu::{Cpu, CpuPage, offset as cpu_offset};
 pub use dma::{Dma, RawBuffer};
 pub use ecall::Ecall;
 pub use entropy::{Entropy, EntropyStorage};

@@ -13,6 +13,7 @@ use trapeze_protocol::device::{Description, DeviceType, RingFeatures, Status};
 use trapeze_protocol::interrupt::Line;
 use zerocopy::{FromBytes, IntoBytes};
 
+use crate::cpu::CpuPage;
 use crate::ecall::Ecall;
 use crate::error::Error;
 use crate::interrupt::InterruptLine;
@@ -95,11 +96,27 @@ impl<M: Memory, H: Hypercall> Vmm<M, H> {
 
     /// A call that gives no memory away.
     pub(crate) fn ask(self, call: Call) -> Reply {
-        let gives = matches!(call.function(), Function::QueueSetUp | Function::InterruptSetUp);
+        let gives = matches!(
+            call.function(),
+            Function::QueueSetUp | Function::InterruptSetUp | Function::CpuPageSetUp
+        );
         debug_assert!(!gives, "memory is given by functions of their own");
         // SAFETY: no memory is named. A `notify` points to requests that were
         // given to the device when their index was stored.
         unsafe { self.hypercall.call(call) }
+    }
+
+    /// Has the registers of S-mode of this hart in `page`. The kernel reaches
+    /// them at other addresses from then on: see [`Cpu::set_up`](crate::Cpu::set_up).
+    ///
+    /// # Errors
+    /// If the VMM gives no such page.
+    pub fn set_cpu_page(self, page: &'static CpuPage) -> Result<(), Error> {
+        let place = NonNull::from(page).cast();
+        let address = self.memory.physical(place, size_of_val(page)).ok_or(Error::Address)?;
+        // SAFETY: the page is made of atomics and lives for ever.
+        unsafe { self.hypercall.call(Call::CpuPageSetUp { address }) }?;
+        Ok(())
     }
 
     /// Says where the interrupt line is, and whom it interrupts.

@@ -72,6 +72,16 @@ const char *trapeze_status_text(int32_t status);
  * if nobody wants it. */
 void trapeze_yield(void);
 
+/* Has the registers of S-mode of the hart that calls in the 4096 bytes at
+ * `page`; TRAPEZE_VMM where it can't be, and then CSR instructions are the way
+ * as ever. From then on the last GiB of S-mode's addresses is taken, and
+ * `sstatus` is at -2048: docs/protocol.md, "The CPU page".
+ *
+ * The caller promises:
+ * `page` is aligned to 4096 and used for nothing else. It may be called in
+ * M-mode, and on several harts at a time. */
+int32_t trapeze_cpu_page(void *page);
+
 /* Lets devices interrupt a hart: by 9, the S-mode external interrupt, or by
  * 11, that of M-mode. The PLIC has no part in it. */
 int32_t trapeze_interrupt_connect(uint32_t interrupt, uint64_t hart);

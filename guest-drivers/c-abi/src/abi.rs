@@ -9,7 +9,7 @@ use core::ffi::{c_char, c_void};
 use core::fmt::{self, Write};
 use core::ptr::NonNull;
 
-use guest_drivers::{Ecall, Linear, RawBuffer, detect};
+use guest_drivers::{CpuPage, Ecall, Linear, RawBuffer, detect};
 
 use crate::drivers::Drivers;
 
@@ -101,6 +101,25 @@ pub extern "C" fn trapeze_status_text(status: i32) -> *const c_char {
 #[unsafe(no_mangle)]
 pub extern "C" fn trapeze_yield() {
     DRIVERS.relax();
+}
+
+/// Has the registers of S-mode of the hart that calls in the 4096 bytes at
+/// `page`; TRAPEZE_VMM where it can't be, and then CSR instructions are the way
+/// as ever. From then on the last GiB of S-mode's addresses is taken, and
+/// `sstatus` is at -2048: docs/protocol.md, "The CPU page".
+///
+/// # Safety
+/// `page` is aligned to 4096 and used for nothing else. It may be called in
+/// M-mode, and on several harts at a time.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trapeze_cpu_page(page: *mut c_void) -> i32 {
+    let page = page.cast_const().cast::<CpuPage>();
+    if !page.is_aligned() {
+        return Status::Address as i32;
+    }
+    // SAFETY: it is memory for ever, as the caller says, and made of atomics.
+    let page = unsafe { page.as_ref() };
+    code(page.ok_or(Status::Address).and_then(|page| DRIVERS.cpu_page(page)))
 }
 
 /// Lets devices interrupt a hart: by 9, the S-mode external interrupt, or by

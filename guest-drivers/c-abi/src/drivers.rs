@@ -4,8 +4,8 @@
 use core::ffi::c_void;
 
 use guest_drivers::{
-    Block, BlockStorage, COUNTER_NAME, Console, ConsoleStorage, Device, DeviceType, Hypercall,
-    InterruptLine, Interrupts, Line, Memory, Once, Operation, RawBuffer, Vmm,
+    Block, BlockStorage, COUNTER_NAME, Console, ConsoleStorage, CpuPage, Device, DeviceType,
+    Hypercall, InterruptLine, Interrupts, Line, Memory, Once, Operation, RawBuffer, Vmm,
 };
 use spin::mutex::SpinMutex;
 
@@ -95,6 +95,11 @@ impl<M: Memory, H: Hypercall> Drivers<M, H> {
         if let Ok(vmm) = self.vmm() {
             vmm.relax();
         }
+    }
+
+    /// Has the registers of S-mode of this hart in `page`.
+    pub(crate) fn cpu_page(&self, page: &'static CpuPage) -> Result<(), Status> {
+        Ok(self.vmm()?.set_cpu_page(page)?)
     }
 
     pub(crate) fn counter(&self, number: u64) -> Result<u64, Status> {
