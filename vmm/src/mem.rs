@@ -269,6 +269,29 @@ impl GuestRam {
         Ok([0, 1, 2, 3, 4, 5, 6, 7].map(load))
     }
 
+    /// Stores those of the eight doublewords of the aligned 64 bytes around
+    /// `gpa` that are not what `there` says, which is what they are afterwards.
+    #[inline]
+    pub(crate) fn update_line(
+        &self,
+        gpa: Gpa,
+        there: &mut [u64; 8],
+        now: &[u64; 8],
+    ) -> Result<(), OutOfRange> {
+        let gpa = gpa.align_down(64);
+        let offset = self.offset(gpa, 64).ok_or(OutOfRange)?;
+        let line = self.host.as_ptr().wrapping_add(to_usize(offset)).cast::<u64>();
+        for ((n, there), now) in there.iter_mut().enumerate().zip(now) {
+            if *there != *now {
+                *there = *now;
+                // SAFETY: as in `load_line`.
+                unsafe { AtomicU64::from_ptr(line.wrapping_add(n)) }.store(*now, Ordering::Relaxed);
+            }
+        }
+        self.note_write(gpa);
+        Ok(())
+    }
+
     /// Reads a plain value, copied out once: by doublewords if it can be, as
     /// descriptors and the like can.
     #[inline]

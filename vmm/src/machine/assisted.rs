@@ -110,9 +110,6 @@ impl Seat {
     /// The short path of guests that are not classic, for an instruction.
     #[inline(never)]
     pub(super) fn other_instruction<H: Host>(&mut self, host: &mut H, value: u64) -> Short {
-        if self.path == Path::Paged {
-            return self.paged_instruction(host, value);
-        }
         if self.path != Path::Assisted || !self.supervising {
             return Short::Unhandled;
         }
@@ -138,9 +135,6 @@ impl Seat {
     /// The short path of guests that are not classic, for other exceptions.
     #[inline(never)]
     pub(super) fn other_exception<H: Host>(&mut self, host: &mut H, trap: Trap) -> Short {
-        if self.path == Path::Paged {
-            return self.paged_exception(host, trap);
-        }
         if self.path != Path::Assisted || !self.supervising {
             return Short::Unhandled;
         }

@@ -113,15 +113,8 @@ impl Seat {
             return true;
         }
         let words = self.cpu.page_words(&clock);
-        let mut at = page.registers();
-        for (word, there) in words.into_iter().zip(&mut page.there) {
-            if word != *there {
-                if self.guest.ram.store_u64(at, word).is_err() {
-                    return self.lose_page();
-                }
-                *there = word;
-            }
-            at = at.wrapping_add(8);
+        if self.guest.ram.update_line(page.registers(), &mut page.there, &words).is_err() {
+            return self.lose_page();
         }
         self.supervising = true;
         true
@@ -139,8 +132,9 @@ impl Seat {
             self.lose_page();
             return Effects::TRANSLATION;
         };
-        let before = core::mem::replace(&mut page.there, now);
-        self.cpu.adopt_page_words(&before, &now, &clock)
+        let effects = self.cpu.adopt_page_words(&page.there, &now, &clock);
+        page.there = now;
+        effects
     }
 
     /// The guest gave the page back: it goes on without one.

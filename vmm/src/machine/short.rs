@@ -36,6 +36,9 @@ pub(super) const STORE_PAGE: u64 = Cause::StorePage as u64;
 #[inline(always)]
 pub fn short_instruction<H: Host>(host: &mut H, seat: &mut Seat, value: u64) -> Short {
     if seat.path != Path::Classic || !seat.trusts_mtval() {
+        if seat.path == Path::Paged {
+            return seat.paged_instruction(host, value);
+        }
         return seat.other_instruction(host, value);
     }
     let inst = super::exit::low_word(value);
@@ -53,6 +56,9 @@ pub fn short_instruction<H: Host>(host: &mut H, seat: &mut Seat, value: u64) -> 
 #[inline(always)]
 pub fn short_exception<H: Host>(host: &mut H, seat: &mut Seat, trap: Trap) -> Short {
     if seat.path != Path::Classic {
+        if seat.path == Path::Paged {
+            return seat.paged_exception(host, trap);
+        }
         return seat.other_exception(host, trap);
     }
     let effects = match trap.cause {
