@@ -18,7 +18,7 @@ pub struct Operation {
 }
 
 /// All operations, in the order of the report.
-pub const OPERATIONS: [Operation; 14] = [
+pub const OPERATIONS: [Operation; 16] = [
     Operation {
         target: None,
         ..operation("null-hypercall", "hypercall that does nothing", 0.0, None)
@@ -41,6 +41,8 @@ pub const OPERATIONS: [Operation; 14] = [
     operation("sum-window", "open SUM, load, close SUM", 400.0, Some(832.0)),
     operation("uart-lsr", "read a register of the UART", 400.0, Some(841.0)),
     operation("plic-claim", "claim at the PLIC, nothing pending", 450.0, Some(983.0)),
+    operation("sie-pair-page", "close and open interrupts, CPU page", 10.0, Some(900.0)),
+    operation("syscall-page", "the same system call, CPU page", 900.0, Some(4032.0)),
 ];
 
 const fn operation(

@@ -13,7 +13,7 @@
 use core::arch::naked_asm;
 
 use probes::bootargs;
-use probes::context::{A0, Snippet};
+use probes::context::{A0, A3, Snippet};
 use probes::csr::{
     self, MCOUNTEREN, MEDELEG, MENVCFG, MIDELEG, MIE, MSTATUS, MTI, MTVEC, SCOUNTEREN, SSCRATCH,
     STCE, STI, STIMECMP,
@@ -131,6 +131,36 @@ operation! {
     fn load_word { "lw t0, 0(a1)" }
 }
 
+operation! {
+    /// Masks and unmasks interrupts in the CPU page; a1 is SIE.
+    fn sie_pair_page {
+        "sb x0, -2048(x0)",
+        "sb a1, -2048(x0)",
+        "ld t0, -1992(x0)",
+        "beqz t0, 2f",
+        "csrr x0, sip",
+        "2:",
+    }
+}
+/// Asks for the CPU page at a1; the answer is in a3. On a bare machine, the
+/// `ecall` is the end.
+#[unsafe(naked)]
+extern "C" fn ask_for_page() {
+    naked_asm!(
+        ".option push",
+        ".option norvc",
+        "mv a0, a1",
+        "li a7, {extension}",
+        "li a6, {set_up}",
+        "ecall",
+        "mv a3, a0",
+        "ebreak",
+        ".option pop",
+        extension = const EXTENSION,
+        set_up = const Function::CpuPageSetUp as u64,
+    )
+}
+
 /// A hypercall that asks for nothing but the version of the interface. On a bare
 /// machine it ends in the probe's own handler, and has no figure.
 #[unsafe(naked)]
@@ -206,6 +236,33 @@ handler! {
         "ld x\\r, 8*\\r(sp)",
         ".endr",
         "csrrw sp, sscratch, sp",
+        "sret",
+    }
+}
+
+handler! {
+    /// The same with the registers in the CPU page.
+    fn on_syscall_page {
+        "sd sp, -1024(x0)",
+        "ld sp, -2024(x0)",
+        ".irp r,1,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31",
+        "sd x\\r, 8*\\r(sp)",
+        ".endr",
+        "ld t0, -1024(x0)",
+        "ld t1, -2016(x0)",
+        "ld t2, -2048(x0)",
+        "ld t3, -2008(x0)",
+        "ld t4, -2000(x0)",
+        "sd t0, 16(sp)",
+        "sd t1, 256(sp)",
+        "sd t2, 264(sp)",
+        "addi t1, t1, 4",
+        "sd t1, -2016(x0)",
+        "sd t2, -2048(x0)",
+        ".irp r,1,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31",
+        "ld x\\r, 8*\\r(sp)",
+        ".endr",
+        "ld sp, 16(sp)",
         "sret",
     }
 }
@@ -304,7 +361,23 @@ fn main(p: &mut Probe) {
     b.measure(&Cost::new("uart-lsr", load_byte, &[UART.address(LSR)]));
     let claim = PLIC.address(THRESHOLD + 0x1000 * context_s(0) + 4);
     b.measure(&Cost::new("plic-claim", load_word, &[claim]));
+    with_page(b);
     paging::bare();
+}
+
+/// What the CPU page makes cheaper; without one, as ever.
+fn with_page(b: &mut Bench<'_>) {
+    let (page, frame) = (Frame::new(), Frame::new());
+    let mut context = Context::new(&[1, page.pa()]);
+    let paged = context.run(Mode::S, ask_for_page).cause == 3 && context.x[A3] == 0;
+    let (pair, handler): (Snippet, Snippet) =
+        if paged { (sie_pair_page, on_syscall_page) } else { (sie_pair, on_syscall) };
+    b.measure(&Cost::new("sie-pair-page", pair, &[csr::SIE_BIT]));
+    csr::write::<MEDELEG>(1 << 8);
+    csr::write::<SSCRATCH>(frame.pa());
+    let cost = Cost::new("syscall-page", syscall, &[]);
+    b.measure(&Cost { mode: Mode::U, stvec: Some(handler), ..cost });
+    csr::write::<MEDELEG>(0);
 }
 
 /// Two address spaces with the same addresses and other frames.
