@@ -32,10 +32,20 @@ impl Drop for Scratch {
     }
 }
 
-const FILES: [(&str, &str); 9] = [
+const FILES: [(&str, &str); 10] = [
     ("Makefile", "OBJS = a.o\nUPROGS = b\n$K/kernel: $(OBJS)\n\tld\nfs.img: $(UPROGS)\n\tmkfs\n"),
-    ("kernel/start.c", "void\nstart()\n{\n  go();\n}\n"),
-    ("kernel/trap.c", "int\ndevintr()\n{\n  int irq = plic_claim();\n  return irq;\n}\n"),
+    ("kernel/start.c", "void\nstart()\n{\n  w_pmpcfg0(0xf);\n  go();\n}\n"),
+    (
+        "kernel/trap.c",
+        "int\ndevintr()\n{\n  int irq = plic_claim();\n  return irq;\n}\nvoid\nusertrapret(void)\n{\n}\n",
+    ),
+    (
+        "kernel/riscv.h",
+        "uint64\nr_sstatus()\n{\n}\nvoid\nw_sstatus(uint64 x)\n{\n}\nuint64\nr_sepc()\n{\n}\n\
+         void\nw_sepc(uint64 x)\n{\n}\nuint64\nr_scause()\n{\n}\nuint64\nr_stval()\n{\n}\n\
+         uint64\nr_stvec()\n{\n}\nvoid\nw_stvec(uint64 x)\n{\n}\nvoid\nintr_on()\n{\n}\n\
+         void\nintr_off()\n{\n}\nint\nintr_get()\n{\n}\n",
+    ),
     (
         "kernel/virtio_disk.c",
         "void\nvirtio_disk_init(void)\n{\n}\nvoid\nvirtio_disk_rw(struct buf *b, int write)\n{\n}\n",
@@ -76,6 +86,8 @@ fn the_series_fits_and_its_lines_are_where_they_belong() {
     patch(&tree, &series().unwrap());
     let start = read(&tree, "kernel/start.c");
     assert!(start.starts_with("#include \"pv.h\"\nvoid\nstart()\n{\n  pv_start();"), "{start}");
+    // The page of the registers is asked for when PMP lets us have one.
+    assert!(start.contains("w_pmpcfg0(0xf);\n  pv_cpu_start();\n"), "{start}");
     let disk = read(&tree, "kernel/virtio_disk.c");
     let (pv, ata) = (disk.find("pv_disk_init").unwrap(), disk.find("ata_disk_init").unwrap());
     assert!(pv < ata, "in the order of the series: {disk}");
