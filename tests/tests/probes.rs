@@ -38,6 +38,7 @@ struct Probe {
     ata: bool,
     console: bool,
     rng: bool,
+    balloon: bool,
     net: String,
     burst: bool,
     legacy: bool,
@@ -117,7 +118,8 @@ impl Probe {
         let all = [("console", self.console), ("rng", self.rng)];
         let wanted = all.into_iter().filter(|(_, wanted)| *wanted);
         let wanted = wanted.map(|(name, _)| (name, "virtio-mmio"));
-        wanted.chain([("net", self.net.as_str())]).collect()
+        let balloon = self.balloon.then_some(("balloon", "0"));
+        wanted.chain(balloon).chain([("net", self.net.as_str())]).collect()
     }
 
     /// The device that it owns, as an option says it.

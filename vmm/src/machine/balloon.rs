@@ -158,7 +158,9 @@ impl Seat {
     pub(super) fn withdraw<H: Host>(&mut self, host: &mut H) {
         let guest = self.guest;
         let Some((ledger, _)) = &guest.balloon else { return };
-        match guest.devices.lock().withdraw(ledger, &guest.ram) {
+        // The lock is given back before the device is polled, which takes it.
+        let leaving = guest.devices.lock().withdraw(ledger, &guest.ram);
+        match leaving {
             Some(true) => {}
             Some(false) => return guest.withdrawn(host),
             // Who passes by last looks again.

@@ -30,11 +30,15 @@ pub struct Ring {
 }
 
 impl Ring {
-    fn new() -> Self {
+    /// A queue that nothing was done with.
+    #[must_use]
+    #[expect(clippy::new_without_default, reason = "it takes memory")]
+    pub fn new() -> Self {
         Self { pages: Frame::run(2), offered: 0, taken: 0 }
     }
 
-    fn restart(&mut self) {
+    /// Forgets what was done.
+    pub fn restart(&mut self) {
         self.pages.fill(0);
         self.pages.after(1).fill(0);
         (self.offered, self.taken) = (0, 0);

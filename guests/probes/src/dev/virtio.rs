@@ -232,11 +232,16 @@ impl Disk {
 
 /// Resets a device and agrees on no feature but VERSION_1 where it is needed.
 pub fn negotiate(regs: Window, version: u32) {
+    negotiate_with(regs, version, 0);
+}
+
+/// The same with these features of the first 32.
+pub fn negotiate_with(regs: Window, version: u32, features: u32) {
     for status in [0_u32, 1, 3] {
         regs.write(STATUS, status);
     }
     regs.write(DRIVER_FEATURES_SEL, 0_u32);
-    regs.write(DRIVER_FEATURES, 0_u32);
+    regs.write(DRIVER_FEATURES, features);
     if version == 2 {
         regs.write(DRIVER_FEATURES_SEL, 1_u32);
         regs.write(DRIVER_FEATURES, 1_u32);
