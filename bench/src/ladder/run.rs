@@ -147,7 +147,7 @@ impl Ladder {
             )
         };
         let answers = format!("suite=network driver={} role=answers", way.driver);
-        let text = guest(ASKS, append) + &guest("answers", &answers);
+        let text = guest(ASKS, &format!("{append} role=asks")) + &guest("answers", &answers);
         let path = machine::scratch()?.join(format!("pair-{}.toml", way.driver));
         fs::write(&path, text).context(format!("write {}", path.display()))?;
         Ok(path)

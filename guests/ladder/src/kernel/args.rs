@@ -13,6 +13,8 @@ pub(crate) struct Args {
     pub(crate) polls: bool,
     /// `role=answers`: it is the gateway that another guest talks to.
     pub(crate) answers: bool,
+    /// `role=asks`: that is who it talks to, and it says goodbye.
+    pub(crate) asks: bool,
     /// How long one combination is measured, in milliseconds.
     pub(crate) ms: u64,
     /// How many requests it has at most.
@@ -46,6 +48,7 @@ impl Args {
             driver: value(line, "driver").unwrap_or("virtio"),
             polls: value(line, "wait") == Some("poll"),
             answers: value(line, "role") == Some("answers"),
+            asks: value(line, "role") == Some("asks"),
             ms: number("ms").unwrap_or(100),
             ops: number("ops").unwrap_or(u64::MAX),
             bytes: number("bytes").unwrap_or(u64::MAX),

@@ -40,7 +40,7 @@ fn main(p: &mut Probe) {
         Some(rounds) => profile(disk.as_mut(), &args, rounds),
         None => measure(disk.as_mut(), &args, vmm),
     }
-    if !args.answers {
+    if args.asks {
         disk.as_mut().close();
     }
 }

@@ -153,8 +153,17 @@ impl<N: Nic> Target for Peer<N> {
     }
 
     fn close(&mut self) {
-        // When this is answered, there is room for the last frame.
-        self.one(0, Op::Read, 0, frame::SHORTEST);
+        // When an echo is answered, there is room for the last frame. One may
+        // be lost among what was sent before.
+        let mut answered = false;
+        while !answered {
+            self.submit(0, Op::Read, 0, frame::SHORTEST);
+            self.nic.kick();
+            let late = clock::now() + PATIENCE;
+            while !answered && clock::now() < late {
+                self.nic.next(&mut |frame| answered |= frame::answered(frame).is_some());
+            }
+        }
         self.nic.put(self.frames.goodbye());
         self.nic.kick();
     }
