@@ -19,16 +19,18 @@ mod absent;
 mod frame;
 #[cfg(test)]
 mod tests;
+mod watch;
 
-use alloc::boxed::Box;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::addr::{Gpa, Hpa, PAGE_SHIFT, to_usize};
 use absent::Absent;
 pub use frame::Frame;
+pub use watch::FenceWork;
+use watch::Watch;
 
 /// An access that leaves guest RAM, or is not naturally aligned.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -39,33 +41,8 @@ pub struct GuestRam {
     base: Gpa,
     host: NonNull<u8>,
     len: u64,
-    watched: Box<[AtomicU8]>,
-    fence_work: FenceWork,
+    watch: Watch,
     absent: Absent,
-}
-
-/// What the guest's next fence has to look at: a halfword, so that the trap
-/// entry sees at once that there is nothing.
-#[derive(Debug)]
-#[repr(C, align(2))]
-pub struct FenceWork {
-    /// Pages that the VMM wrote to.
-    marked: AtomicBool,
-    /// Tables that the guest wrote to; may be set when there are none.
-    changed: AtomicBool,
-}
-
-impl FenceWork {
-    /// With `any`, as of guests whose fences the trap entry leaves to others.
-    pub const fn new(any: bool) -> Self {
-        Self { marked: AtomicBool::new(any), changed: AtomicBool::new(any) }
-    }
-
-    /// Whether there is any, as the trap entry looks at it.
-    #[cfg(test)]
-    pub(crate) fn any(&self) -> bool {
-        [&self.marked, &self.changed].iter().any(|flag| flag.load(Ordering::Relaxed))
-    }
 }
 
 /// How words are loaded: the crate `ordering` tries all that this allows.
@@ -84,11 +61,6 @@ pub fn full_fence() {
 /// The page size, as a length of slices.
 const PAGE: usize = 1 << PAGE_SHIFT;
 
-/// The page is watched: it backs a guest page table that the shadow follows.
-const WATCHED: u8 = 1;
-/// The VMM wrote to the page while it was watched.
-const MARKED: u8 = 2;
-
 // SAFETY: the memory is only accessed through atomics and volatile copies,
 // which are sound from any hart.
 unsafe impl Send for GuestRam {}
@@ -104,15 +76,7 @@ impl GuestRam {
     /// multiples of the page size.
     pub unsafe fn new(base: Gpa, host: NonNull<u8>, len: u64) -> Self {
         let pages = to_usize(len >> PAGE_SHIFT);
-        let watched = (0..pages).map(|_| AtomicU8::new(0)).collect();
-        Self {
-            base,
-            host,
-            len,
-            watched,
-            fence_work: FenceWork::new(false),
-            absent: Absent::new(pages),
-        }
+        Self { base, host, len, watch: Watch::new(pages), absent: Absent::new(pages) }
     }
 
     /// A buffer of the VMM's that is used as guest RAM is, because a device
@@ -201,18 +165,6 @@ impl GuestRam {
         Ok(self.host.as_ptr().wrapping_add(to_usize(offset)).cast())
     }
 
-    /// Records a write of the VMM to a page, after the write (watched-writes).
-    #[inline]
-    fn note_write(&self, gpa: Gpa) {
-        let page = to_usize(gpa.0.wrapping_sub(self.base.0) >> PAGE_SHIFT);
-        if let Some(state) = self.watched.get(page)
-            && state.load(Ordering::Relaxed) != 0
-        {
-            state.fetch_or(MARKED, Ordering::Relaxed);
-            self.fence_work.marked.store(true, Ordering::Release);
-        }
-    }
-
     /// Copies `bytes.len()` bytes out of guest RAM.
     pub fn read_bytes(&self, gpa: Gpa, bytes: &mut [u8]) -> Result<(), OutOfRange> {
         let offset = self.offset(gpa, bytes.len() as u64).ok_or(OutOfRange)?;
@@ -231,15 +183,6 @@ impl GuestRam {
         unsafe { copy(bytes.as_ptr(), dst, bytes.len()) };
         self.note_device_write(gpa, bytes.len() as u64);
         Ok(())
-    }
-
-    /// Records that a device writes `len` bytes at `gpa` (watched-writes);
-    /// call it when the data has arrived.
-    pub fn note_device_write(&self, gpa: Gpa, len: u64) {
-        let Some(last) = len.checked_sub(1).and_then(|l| gpa.checked_add(l)) else { return };
-        for page in gpa.page()..=last.page() {
-            self.note_write(Gpa::from_page(page));
-        }
     }
 
     /// The four bytes at `gpa`, which must be even: an instruction, or a
@@ -357,55 +300,6 @@ impl GuestRam {
         let before = unsafe { AtomicU64::from_ptr(cell) }.fetch_or(bits, Ordering::SeqCst);
         self.note_write(gpa);
         Ok(before)
-    }
-
-    /// Starts to watch page number `page` of guest-physical space.
-    pub(crate) fn watch(&self, page: u64) {
-        self.set_watch(page, WATCHED);
-    }
-
-    /// Ends watching, and forgets a mark.
-    pub(crate) fn unwatch(&self, page: u64) {
-        self.set_watch(page, 0);
-    }
-
-    fn set_watch(&self, page: u64, state: u8) {
-        if let Some(cell) = self.watched.get(to_usize(page.wrapping_sub(self.base.page()))) {
-            cell.store(state, Ordering::Relaxed);
-        }
-    }
-
-    /// Whether the VMM wrote to a watched page.
-    #[inline]
-    pub(crate) fn any_marked(&self) -> bool {
-        self.fence_work.marked.load(Ordering::Relaxed)
-    }
-
-    /// The same, and says no until the next such write.
-    pub(crate) fn take_marked(&self) -> bool {
-        self.fence_work.marked.swap(false, Ordering::AcqRel)
-    }
-
-    /// Notes whether any table may have been written since the last fence.
-    #[inline]
-    pub(crate) fn note_changed(&self, any: bool) {
-        self.fence_work.changed.store(any, Ordering::Relaxed);
-    }
-
-    /// What the next fence has to look at.
-    pub fn fence_work(&self) -> &FenceWork {
-        &self.fence_work
-    }
-
-    /// The page numbers that were marked; marks are cleared.
-    pub(crate) fn drain_marks(&self, mut each: impl FnMut(u64)) {
-        let first = self.base.page();
-        for (number, cell) in self.watched.iter().enumerate() {
-            if cell.load(Ordering::Relaxed) & MARKED != 0 {
-                cell.fetch_and(!MARKED, Ordering::Relaxed);
-                each(first + number as u64);
-            }
-        }
     }
 }
 
