@@ -3,7 +3,7 @@
 use core::sync::atomic::Ordering;
 
 use super::super::pte::{self, ENTRIES, Pte, leaf_size};
-use super::pool::{PageId, Slot};
+use super::pool::{Key, PageId, Slot};
 use super::track::{Change, State};
 use super::{Peers, Shadow};
 use crate::addr::{Gpa, Gva};
@@ -17,18 +17,25 @@ struct Compared {
     differs: bool,
 }
 
+/// How many entries of a shadow table mirror the guest's: below a root with a
+/// CPU page, what the guest's last one says is of no account.
+fn mirrored(key: Key) -> usize {
+    if key.page_of == 0 { ENTRIES } else { ENTRIES - 1 }
+}
+
 impl Shadow {
     /// Does what `sfence.vma` promises, for address `at` or for all, and for
     /// all address spaces: accesses from now on see the guest's tables as they
     /// are. The caller flushes this hart's TLB. The result is `false` when
-    /// there was too much to do: stop the other harts and `zap`.
+    /// there was too much to do, each time until that is done: stop the other
+    /// harts and `zap`.
     #[inline]
     pub fn fence(&mut self, ram: &GuestRam, at: Option<Gva>, peers: Peers<'_>) -> bool {
         if !ram.any_marked() && !self.tracker.any_changed() {
             ram.note_changed(false);
             return true;
         }
-        self.absorb_marks(ram) && self.sync(ram, at, peers)
+        !self.tracker.has_overflowed() && self.absorb_marks(ram) && self.sync(ram, at, peers)
     }
 
     /// Takes note of the tables that devices wrote to.
@@ -105,8 +112,9 @@ impl Shadow {
         let mut next = self.pool.of_source(page).next();
         while let Some(id) = next {
             let key = self.pool.key(id);
-            if key.direct.is_none() {
-                let slot = Slot::new(id, pte::index(gva, key.level));
+            let index = pte::index(gva, key.level);
+            if key.direct.is_none() && index < mirrored(key) {
+                let slot = Slot::new(id, index);
                 let entry = Pte(ram.load_u64(entry_at(page, slot)).unwrap_or(0));
                 let known = self.pool.get(slot).0 != 0;
                 if known && entry.0 != self.pool.origin(slot) {
@@ -122,9 +130,8 @@ impl Shadow {
 
     fn compare_entries(&mut self, ram: &GuestRam, page: u64, id: PageId, compared: &mut Compared) {
         let mut from = 0;
-        // What the guest's last entry says is of no account there.
-        let mirrored = if self.pool.key(id).page_of == 0 { ENTRIES } else { ENTRIES - 1 };
-        while let Some(index) = self.pool.next_present(id, from).filter(|n| *n < mirrored) {
+        let end = mirrored(self.pool.key(id));
+        while let Some(index) = self.pool.next_present(id, from).filter(|n| *n < end) {
             from = index + 1;
             let slot = Slot::new(id, index);
             if ram.load_u64(entry_at(page, slot)) == Ok(self.pool.origin(slot)) {

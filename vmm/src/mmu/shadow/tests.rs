@@ -374,15 +374,18 @@ fn a_fence_of_one_address_maps_what_a_hot_table_has_there() {
     assert_eq!(model.faults, 0);
 }
 
+/// Changes of tables that nothing mirrors, as many as there is room for.
+fn fill_the_list(model: &mut Model) {
+    for page in 0..track::MAX_CHANGED as u64 {
+        let change = track::Change { page: BASE / 4096 + 200 + page, protected: None };
+        assert!(model.shadow.tracker.push_changed(&model.ram, change));
+    }
+}
+
 #[test]
 fn a_full_list_of_changes_leaves_no_table_behind() {
     let mut model = with_pages();
-    for page in 0.. {
-        let change = track::Change { page: BASE / 4096 + 200 + page, protected: None };
-        if !model.shadow.tracker.push_changed(&model.ram, change) {
-            break;
-        }
-    }
+    fill_the_list(&mut model);
     let page = BASE / 4096 + 3;
     (0..8).for_each(|_| model.shadow.tracker.warm(page));
     let peers = Peers { epoch: &model.epoch, settled: u64::MAX };
@@ -391,6 +394,31 @@ fn a_full_list_of_changes_leaves_no_table_behind() {
     assert_eq!(fault(&mut model.shadow), Outcome::Full);
     model.shadow.zap(&model.ram);
     assert_eq!(model.shadow.tracker.state(page), track::State::Plain);
+}
+
+/// Who is told first may not be who empties the shadow: the next one that
+/// asks gets the same answer.
+#[test]
+fn a_fence_that_overflows_fails_until_the_shadow_is_emptied() {
+    let mut model = with_pages();
+    model.access(Gva(0), Access::Load).unwrap();
+    fill_the_list(&mut model);
+    // The VMM writes to the last table, which is followed.
+    assert_eq!(model.shadow.tracker.state(BASE / 4096 + 3), track::State::Followed);
+    model.write_raw(3, 0, leaf(21) | 0xcf);
+    let peers = Peers { epoch: &model.epoch, settled: u64::MAX };
+    let space = model.space;
+    let root = model.shadow.root(space).unwrap();
+    for _ in 0..2 {
+        assert!(!model.shadow.fence(&model.ram, None, peers));
+        assert!(!model.shadow.fence_at(&model.ram, root, space, Gva(0), peers));
+    }
+    model.zap();
+    model.fence();
+    assert_eq!(
+        model.access(Gva(0), Access::Load).unwrap(),
+        model.ram.hpa(Gpa(BASE + 21 * 4096), 1).unwrap()
+    );
 }
 
 #[test]

@@ -28,7 +28,7 @@ pub(super) enum State {
 
 /// Table pages that may be written between two fences before the shadow
 /// gives up and starts afresh; it bounds the work of a fence.
-const MAX_CHANGED: usize = 128;
+pub(super) const MAX_CHANGED: usize = 128;
 
 /// A table that was written between so many fences of late is *hot*: it is not
 /// write-protected, and compared at each fence, until so many fences in a row
@@ -60,6 +60,8 @@ pub(super) struct Tracker {
     /// Per level, per region of that size: pages in it that are tables.
     tables: [Box<[u32]>; 3],
     changed: Vec<Change>,
+    /// There was no room on the list: some change is not on it.
+    overflowed: bool,
     /// Page numbers of tables, and how hot they are.
     heats: [(u64, u8); HEATS],
 }
@@ -78,6 +80,7 @@ impl Tracker {
             heads: [0, 1, 2].map(|level| vec![Slot::NONE; regions(level)].into()),
             tables: [0, 1, 2].map(|level| vec![0; regions(level)].into()),
             changed: Vec::with_capacity(MAX_CHANGED),
+            overflowed: false,
             heats: [(0, 0); HEATS],
         }
     }
@@ -158,13 +161,15 @@ impl Tracker {
         self.is_hot(page)
     }
 
-    /// Puts a page on the list for the next fence; `false` if it is full.
+    /// Puts a page on the list for the next fence; `false` if it is full: the
+    /// shadow must be emptied.
     pub(super) fn push_changed(&mut self, ram: &GuestRam, change: Change) -> bool {
         let fits = self.changed.len() < MAX_CHANGED;
         if fits {
             ram.note_changed(true);
             self.changed.push(change);
         }
+        self.overflowed |= !fits;
         fits
     }
 
@@ -172,6 +177,11 @@ impl Tracker {
     #[inline]
     pub(super) fn any_changed(&self) -> bool {
         !self.changed.is_empty()
+    }
+
+    /// Whether the list does not say all, whoever was told so before.
+    pub(super) fn has_overflowed(&self) -> bool {
+        self.overflowed
     }
 
     /// Length of the list for the next fence.
@@ -210,6 +220,7 @@ impl Tracker {
     /// Empties the list.
     pub(super) fn forget_changes(&mut self) {
         self.changed.clear();
+        self.overflowed = false;
     }
 }
 
