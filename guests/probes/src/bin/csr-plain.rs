@@ -119,8 +119,8 @@ fn sequences(fs: u64) -> u64 {
         context.stvec = Some(SPP | SPIE);
         let mut code = Code::at(0);
         for _ in 0..LENGTH {
-            let [rd, source] = [0; 2].map(|_: u32| rng.below(32) as u32);
-            let (_, csr, _) = CSRS[rng.below(CSRS.len() as u64) as usize];
+            let [rd, source] = [0; 2].map(|_: u32| u32::from(rng.draw().to_be_bytes()[0] % 32));
+            let (_, csr, _) = CSRS[usize::from(rng.draw().to_be_bytes()[0]) % CSRS.len()];
             code = code.word(match rng.below(8) {
                 0 if csr != STVEC => insn::csrrw(rd, csr, source),
                 1 if csr != STVEC => insn::csrrw(0, csr, source),
