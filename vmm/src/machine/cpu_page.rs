@@ -208,6 +208,10 @@ impl Seat {
             return Short::Unhandled;
         }
         let found = self.collect(host);
+        if found.contains(Effects::FP) {
+            // The real FS is to follow before anybody looks at it.
+            return self.leave_to_loop(found);
+        }
         let done = self.cpu.execute_frequent(low_word(value), &self.clock(host));
         let Some((csr, effects)) = done else { return self.leave_to_loop(found) };
         match csr {

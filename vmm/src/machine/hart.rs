@@ -170,6 +170,11 @@ impl<H: Host> Hart<H> {
                 // Guests with one vCPU come here, too, if the registers of vS
                 // are elsewhere.
                 seat.take_back(&mut self.host);
+                if seat.todo.contains(Effects::FP) {
+                    // FS, which the guest stored in its CPU page: an access of
+                    // `sstatus` looks at the real one.
+                    self.adopt_fp(n, seat);
+                }
             }
             if TRACED {
                 self.handle_traced(n, seat, trap);

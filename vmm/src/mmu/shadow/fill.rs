@@ -108,14 +108,17 @@ impl Shadow {
         }
     }
 
+    /// The CPU page, if it is at `gva` and may be accessed so.
+    fn cpu_page(&self, space: Space, gva: Gva, access: Access) -> Option<Gpa> {
+        let is_there = gva.align_down(PAGE_SIZE) == LAST_PAGE && access != Access::Execute;
+        let of = usize::from(space.page_of).checked_sub(1)?;
+        self.cpu_pages.get(of).copied().flatten().filter(|_| is_there)
+    }
+
     /// Handles a fault where the CPU page is, and nothing else.
     #[cold]
     fn fault_in_tail(&mut self, ram: &GuestRam, space: Space, gva: Gva, access: Access) -> Outcome {
-        let page = self.cpu_pages.get(usize::from(space.page_of - 1)).copied().flatten();
-        let is_there = gva.align_down(PAGE_SIZE) == LAST_PAGE;
-        let Some(target) = page.filter(|_| is_there && access != Access::Execute) else {
-            return Outcome::PageFault;
-        };
+        let Some(target) = self.cpu_page(space, gva, access) else { return Outcome::PageFault };
         if !self.protection(space, target, PAGE_SIZE).is_some_and(|all| all.contains(CPU_PAGE)) {
             return Outcome::AccessFault;
         }
@@ -160,8 +163,13 @@ impl Shadow {
         gva: Gva,
         access: Access,
     ) -> Result<Gpa, WalkFault> {
-        let walk = self.translate(ram, space, gva, access)?;
-        let gpa = walk.map_or(Gpa(gva.0), |walk| walk.translate(gva));
+        let gpa = if space.is_in_tail(gva) {
+            let page = self.cpu_page(space, gva, access).ok_or(WalkFault::Page)?;
+            page.wrapping_add(gva.page_offset())
+        } else {
+            let walk = self.translate(ram, space, gva, access)?;
+            walk.map_or(Gpa(gva.0), |walk| walk.translate(gva))
+        };
         let allowed = self.protection(space, gpa.align_down(PAGE_SIZE), PAGE_SIZE);
         match allowed {
             Some(rights) if rights.contains(Rights::from(access)) => Ok(gpa),
