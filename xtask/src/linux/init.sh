@@ -25,6 +25,11 @@ ip link set lo up
 if grep -q console=hvc0 /proc/cmdline && [ -c /dev/hvc0 ]; then
     exec </dev/hvc0 >/dev/hvc0 2>&1
 fi
+# The size of the terminal, if the host tool knows it.
+if [ -n "$COLUMNS" ]; then
+    stty rows "$LINES" cols "$COLUMNS"
+    unset LINES COLUMNS
+fi
 # The network: guest N has 10.0.3.(15 + N) among the guests, and asks QEMU's
 # user network, where there is one, for 10.0.2.(15 + N). N is in the address
 # of the interface, which is QEMU's first one plus N.

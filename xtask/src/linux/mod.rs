@@ -102,8 +102,15 @@ fn complete(guest: &mut GuestOptions) -> Result<()> {
         guest.balloon.get_or_insert(BalloonOption(Some(0)));
     }
     let more = if guest.console == Some(ConsoleOption::VirtioMmio) { VIRTIO_CONSOLE } else { "" };
-    guest.append.get_or_insert_with(|| format!("{APPEND}{more}"));
+    let size = console::Term::stdout().size_checked();
+    guest.append.get_or_insert_with(|| format!("{APPEND}{more}{}", size_option(size)));
     Ok(())
+}
+
+/// Tells the guest's first process how many rows and columns the terminal has:
+/// a serial line does not. The kernel hands on what it does not know.
+fn size_option(size: Option<(u16, u16)>) -> String {
+    size.map_or(String::new(), |(rows, columns)| format!(" LINES={rows} COLUMNS={columns}"))
 }
 
 /// Fetches Debian's kernel and makes the initramfs, unless that was done
@@ -200,4 +207,15 @@ fn find(dir: &Path, wanted: &dyn Fn(&str) -> bool) -> Result<PathBuf> {
         "something is missing in {}: remove that directory, and try again",
         dir.display()
     )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_size_of_the_terminal_is_told_where_it_is_known() {
+        assert_eq!(size_option(Some((50, 132))), " LINES=50 COLUMNS=132");
+        assert_eq!(size_option(None), "");
+    }
 }
