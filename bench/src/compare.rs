@@ -9,7 +9,7 @@ use crate::report::Report;
 /// Counts repeat to the digit, so that this is a change: half a percent.
 const EXACT: f64 = 0.005;
 /// Those of xv6 contain waiting for the disk.
-const WAITING: f64 = 0.02;
+const WAITING: f64 = 0.05;
 /// Times differ by this much on an idle machine, even if the rounds did not.
 const FLOOR: f64 = 0.05;
 
