@@ -16,6 +16,9 @@ const END: u32 = 0xc020_28f3;
 /// RAM is seen at several addresses that differ in the bits above.
 const SAME: u64 = (1 << 31) - 1;
 
+/// How much further up U-mode of the probes sees RAM (`probes::USER_WINDOW`).
+const USER_WINDOW: u64 = 2 << 30;
+
 /// What a mark means.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Mark {
@@ -58,9 +61,12 @@ impl Marks {
         }
     }
 
-    /// Where windows begin, as the executable is linked.
+    /// Where windows begin: where the executable is linked, and where U-mode
+    /// sees that. The VMM may have code at the same addresses, and stop there;
+    /// then more is logged than is needed.
     pub(super) fn begins(&self) -> impl Iterator<Item = u64> {
-        self.begin.iter().map(|at| at | (SAME + 1))
+        let linked = self.begin.iter().map(|at| at | (SAME + 1));
+        linked.flat_map(|at| [at, at + USER_WINDOW])
     }
 
     /// The mark at a program counter of the guest.
