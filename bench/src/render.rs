@@ -168,7 +168,9 @@ pub fn duration(seconds: f64) -> String {
 /// One decimal if there is one, and thousands apart.
 pub(crate) fn number(value: f64) -> String {
     let text = format!("{value:.1}");
-    let (whole, tenth) = text.split_once('.').unwrap_or((&text, "0"));
+    // The sum of no figures is -0.
+    let text = if text == "-0.0" { "0.0" } else { &text };
+    let (whole, tenth) = text.split_once('.').unwrap_or((text, "0"));
     let (sign, digits) = whole.split_at(whole.len() - whole.trim_start_matches('-').len());
     let mut apart = String::from(sign);
     for (n, digit) in digits.chars().enumerate() {
@@ -193,6 +195,7 @@ mod tests {
             assert_eq!(number(value), text);
         }
         assert_eq!(number(-1234.5), "-1,234.5");
+        assert_eq!([-0.0, -0.01].map(number), ["0", "0"]);
         assert_eq!([59.4, 60.0, 152.6].map(duration), ["59 s", "1 min 0 s", "2 min 33 s"]);
     }
 
